@@ -47,8 +47,10 @@ pub fn decode<T: DeserializeOwned>(line: &str) -> Result<T, CodecError> {
     if line.len() > MAX_LINE_BYTES {
         return Err(CodecError::TooLong { found: line.len() });
     }
-    serde_json::from_str(line.trim_end())
-        .map_err(|source| CodecError::NotAMessage { start: line.trim_end().chars().take(120).collect(), source })
+    serde_json::from_str(line.trim_end()).map_err(|source| CodecError::NotAMessage {
+        start: line.trim_end().chars().take(120).collect(),
+        source,
+    })
 }
 
 #[cfg(test)]
@@ -66,13 +68,17 @@ mod tests {
             return_text: false,
         });
         let line = encode(&request);
-        assert!(line.contains(r#""op":"generate""#) && line.contains(r#""prompts":[[1,2,3]]"#), "{line}");
+        assert!(
+            line.contains(r#""op":"generate""#) && line.contains(r#""prompts":[[1,2,3]]"#),
+            "{line}"
+        );
         assert_eq!(decode::<Request>(&line).expect("it round-trips"), request);
     }
 
     #[test]
     fn unknown_fields_are_ignored_and_unknown_messages_are_errors() {
-        let begin: Event = decode(r#"{"ev":"begin","id":1,"at_ns":5,"later":true}"#).expect("known message");
+        let begin: Event =
+            decode(r#"{"ev":"begin","id":1,"at_ns":5,"later":true}"#).expect("known message");
         assert_eq!(begin, Event::Begin { id: 1, at_ns: 5 });
         let error = decode::<Event>(r#"{"ev":"sing"}"#).expect_err("unknown message");
         assert!(error.to_string().contains("sing"), "{error}");

@@ -8,7 +8,9 @@ mod codec;
 mod message;
 
 pub use codec::{CodecError, MAX_LINE_BYTES, decode, encode};
-pub use message::{Event, FinishReason, Generate, Load, Loaded, Prompts, Request, RequestTimes, Step, WorkerError};
+pub use message::{
+    Event, FinishReason, Generate, Load, Loaded, Prompts, Request, RequestTimes, Step, WorkerError,
+};
 
 /// Name and version of the protocol, as a launch plan states it.
 pub const PROTOCOL: &str = "llem-batch/1";
