@@ -1,0 +1,60 @@
+//! The environment of a step, built from nothing.
+
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
+
+use llem_core::backend::{EnvValue, Step};
+
+use crate::{LaunchError, Programs, Scratch, process::Site, render::render};
+
+/// What of the host's own environment may reach a step.
+#[derive(Clone, Debug, Default)]
+pub struct HostEnvironment {
+    /// The host's variables.
+    pub variables: BTreeMap<String, String>,
+    /// Names that the user passes on to this plugin's steps, whatever the plan says.
+    pub pass: Vec<String>,
+    /// Values of granted secrets by name.
+    pub secrets: BTreeMap<String, String>,
+    /// Directory of the model cache of the hub.
+    pub model_cache: Option<PathBuf>,
+    /// Devices that the step may see, by UUID; none: the step sees no GPU.
+    pub gpus: Vec<String>,
+}
+
+/// Variables that libraries need to find the machine's own parts.
+const KEPT: &[&str] = &["LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "CUDA_HOME"];
+
+pub(crate) fn build(
+    step: &Step,
+    site: &Site,
+    scratch: &Scratch,
+    programs: &Programs,
+    host: &HostEnvironment,
+) -> Result<BTreeMap<String, OsString>, LaunchError> {
+    let mut variables: BTreeMap<String, OsString> = BTreeMap::new();
+    for name in KEPT.iter().copied().chain(host.pass.iter().map(String::as_str)) {
+        if let Some(value) = host.variables.get(name) {
+            variables.insert(name.to_owned(), value.into());
+        }
+    }
+    for variable in &step.env {
+        let value = match &variable.value {
+            EnvValue::Literal(parts) => Some(render(parts, step, site, scratch)?),
+            EnvValue::Pass => host.variables.get(&variable.name).map(OsString::from),
+            EnvValue::Secret(name) => host.secrets.get(name).map(OsString::from),
+        };
+        if let Some(value) = value {
+            variables.insert(variable.name.clone(), value);
+        }
+    }
+    let directories =
+        programs.directories().iter().map(|it| it.display().to_string()).collect::<Vec<_>>();
+    variables.insert("PATH".into(), directories.join(":").into());
+    variables.insert("HOME".into(), scratch.path().join("home").into());
+    variables.insert("TMPDIR".into(), scratch.path().join("tmp").into());
+    variables.insert("CUDA_VISIBLE_DEVICES".into(), host.gpus.join(",").into());
+    if let Some(cache) = &host.model_cache {
+        variables.insert("HF_HOME".into(), cache.into());
+    }
+    Ok(variables)
+}

@@ -1,0 +1,104 @@
+//! Waits until a step is ready: all its probes hold, or it fails by name.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use llem_core::backend::{HttpRequest, Probe, Step};
+
+use crate::{Ended, Running};
+
+/// Why a step never became ready.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReady {
+    /// It ended first.
+    #[error("the engine ended during its start: {0}")]
+    Ended(Ended),
+    /// The deadline passed.
+    #[error("the engine was not ready within {} s: {waiting_for} still fails", .deadline.as_secs())]
+    Deadline {
+        /// What it had.
+        deadline: Duration,
+        /// The probe that failed last.
+        waiting_for: String,
+    },
+    /// It said nothing for too long.
+    #[error("the engine printed nothing for {} s and was not ready", .0.as_secs())]
+    Silent(Duration),
+    /// The user stopped the study.
+    #[error("stopped by the user during the engine's start")]
+    Cancelled,
+}
+
+/// Waits for all probes of a step; `cancelled` is asked between tries.
+pub(crate) fn wait(
+    step: &Step,
+    running: &mut Running,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<(), NotReady> {
+    let deadline = Duration::from_millis(step.readiness.deadline_ms.into());
+    let interval = Duration::from_millis(u64::from(step.readiness.interval_ms).clamp(5, 5_000));
+    let silence = step.limits.silence_ms.map(|it| Duration::from_millis(it.into()));
+    let started = Instant::now();
+    let mut pending: Vec<&Probe> = step.readiness.probes.iter().collect();
+    loop {
+        if let Some(ended) = running.ended() {
+            let exited_well =
+                ended.code == Some(0) && pending.iter().all(|it| matches!(it, Probe::Exits));
+            return if exited_well { Ok(()) } else { Err(NotReady::Ended(ended)) };
+        }
+        pending.retain(|it| !holds(it, running));
+        let Some(first) = pending.first() else { return Ok(()) };
+        if cancelled() {
+            return Err(NotReady::Cancelled);
+        }
+        if started.elapsed() > deadline {
+            return Err(NotReady::Deadline {
+                deadline,
+                waiting_for: describe(first, running.port()),
+            });
+        }
+        if let Some(silence) = silence
+            && running.silent_for() > silence
+        {
+            return Err(NotReady::Silent(silence));
+        }
+        thread::sleep(interval);
+    }
+}
+
+fn holds(probe: &Probe, running: &Running) -> bool {
+    match probe {
+        Probe::Http(request) => answers(request, running.port()),
+        Probe::Tcp => std::net::TcpStream::connect(("127.0.0.1", running.port())).is_ok(),
+        Probe::Signal(id) => running.saw(id),
+        Probe::File(name) => running.scratch().join(name).exists(),
+        Probe::Exits => false,
+    }
+}
+
+fn answers(request: &HttpRequest, port: u16) -> bool {
+    let answer = llem_load::http::probe(
+        std::net::SocketAddr::from(([127, 0, 0, 1], port)),
+        &request.method,
+        &request.path,
+        request.body.as_deref(),
+        Duration::from_secs(30),
+    );
+    let Ok((status, body)) = answer else { return false };
+    let status_fits = request.expect_status.map_or(status < 400, |it| it == status);
+    status_fits && request.expect_body.as_ref().is_none_or(|it| body.contains(it.as_str()))
+}
+
+fn describe(probe: &Probe, port: u16) -> String {
+    match probe {
+        Probe::Http(request) => {
+            format!("{} http://127.0.0.1:{port}{}", request.method, request.path)
+        }
+        Probe::Tcp => format!("a connection to 127.0.0.1:{port}"),
+        Probe::Signal(id) => format!("the log signal `{id}`"),
+        Probe::File(name) => format!("the file `{name}`"),
+        Probe::Exits => "the end of the process".to_owned(),
+    }
+}
