@@ -136,9 +136,16 @@ pub(crate) const fn whole(number: u64) -> f64 {
     number as f64
 }
 
-/// A length as `f64`.
-pub(crate) fn length(number: usize) -> f64 {
-    whole(u64::try_from(number).expect("usize is at most 64 bits here"))
+/// A length as `f64`; exact below 2^53.
+#[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "exact below 2^53")]
+pub(crate) const fn length(number: usize) -> f64 {
+    number as f64
+}
+
+/// A length as a count that goes to the wire.
+#[expect(clippy::as_conversions, reason = "usize is at most 64 bits on every supported target")]
+pub(crate) const fn count(number: usize) -> u64 {
+    number as u64
 }
 
 impl Joules {
@@ -238,7 +245,10 @@ mod tests {
 
     #[test]
     fn a_quantity_is_a_bare_number_on_the_wire() {
-        assert_eq!(serde_json::to_string(&Joules::from_millijoules(1_500)).unwrap(), "1.5");
+        assert_eq!(
+            serde_json::to_string(&Joules::from_millijoules(1_500)).expect("a number"),
+            "1.5"
+        );
     }
 
     #[test]
