@@ -1,1 +1,157 @@
-//! Stub.
+//! The record of one trial: the versioned result format.
+//!
+//! A record says what was asked, what the engine really used, every figure with its instrument and
+//! window, and what must be known to judge it. Absent is null with a reason, never 0.
+
+mod figures;
+
+pub use figures::{Figure, figures, primary_scope};
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    backend::{Measure, Mode, Value},
+    energy::{Baseline, EnergyReading, Total},
+    latency::WindowMetrics,
+};
+
+/// Version of the record format that this code writes.
+pub const FORMAT: u32 = 1;
+
+/// Names a trial: an experiment and which of its repeats.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TrialId {
+    /// Id of the experiment.
+    pub experiment: String,
+    /// Counted from 1.
+    pub repeat: u32,
+}
+
+impl fmt::Display for TrialId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.experiment, self.repeat)
+    }
+}
+
+/// What one trial gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Version of this format.
+    pub format: u32,
+    /// Which trial.
+    pub trial: TrialId,
+    /// Place in the order of the study, from 0.
+    pub position: u32,
+    /// When it began, RFC 3339 in UTC.
+    pub started_at: String,
+    /// How long it took from first to last step.
+    pub duration_seconds: f64,
+    /// How the engine was driven.
+    pub mode: Mode,
+    /// Figures or failure.
+    pub outcome: Outcome,
+    /// What is known of the engine.
+    pub engine: EngineReport,
+    /// What a reader must know.
+    pub warnings: Vec<String>,
+}
+
+/// Figures or failure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Outcome {
+    /// All windows were measured.
+    Completed(Box<Measured>),
+    /// It gave no figures.
+    Failed(TrialFailure),
+}
+
+/// Why a trial gave no figures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialFailure {
+    /// In which phase.
+    pub phase: crate::event::Phase,
+    /// Class: `out-of-memory`, `port-in-use`, `not-ready`, `crash`, `plugin-fault`, `refused`, …
+    pub kind: String,
+    /// For people.
+    pub message: String,
+    /// What the user can do.
+    pub hint: Option<String>,
+    /// The same configuration will fail again.
+    pub permanent: bool,
+    /// Last part of the engine's log.
+    pub log_tail: String,
+}
+
+/// What was measured in a trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Seconds from start to readiness.
+    pub load_seconds: f64,
+    /// The work before the first window.
+    pub warmup: WarmupReport,
+    /// Idle power with the model loaded, before the windows; null with a warning where not taken.
+    pub baselines: Vec<Baseline>,
+    /// The windows, in order.
+    pub windows: Vec<WindowRecord>,
+}
+
+/// The work before the first window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WarmupReport {
+    /// How long it took.
+    pub seconds: f64,
+    /// Whether power and speed had settled; null where the study asked for a fixed warm-up.
+    pub settled: Option<bool>,
+}
+
+/// One measured window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WindowRecord {
+    /// Begin, `CLOCK_MONOTONIC` nanoseconds.
+    pub begin_ns: u64,
+    /// End, `CLOCK_MONOTONIC` nanoseconds.
+    pub end_ns: u64,
+    /// One reading a device.
+    pub energy: Vec<EnergyReading>,
+    /// Sums over devices of one scope; scopes are never summed.
+    pub totals: Vec<Total>,
+    /// Tokens, throughputs and latencies in the same interval.
+    pub metrics: WindowMetrics,
+    /// Processor time of llem itself in the window.
+    pub host_cpu_seconds: Option<f64>,
+}
+
+/// What is known of the engine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EngineReport {
+    /// Version that the engine or its installation reports.
+    pub version: Option<String>,
+    /// Settings that the launch plan says it uses.
+    pub planned: BTreeMap<String, Value>,
+    /// Settings that the engine says it uses.
+    pub effective: BTreeMap<String, Value>,
+    /// Quantities that the engine reported of itself.
+    pub measures: Vec<Measure>,
+    /// Memory of the loaded model, where the engine can tell.
+    pub memory_bytes: Option<u64>,
+    /// Program and arguments as they were started.
+    pub command: Vec<String>,
+}
+
+impl Record {
+    /// The figures, if there are any.
+    pub fn measured(&self) -> Option<&Measured> {
+        match &self.outcome {
+            Outcome::Completed(measured) => Some(measured),
+            Outcome::Failed(_) => None,
+        }
+    }
+
+    /// Whether it has figures.
+    pub fn is_completed(&self) -> bool {
+        self.measured().is_some()
+    }
+}

@@ -1,0 +1,146 @@
+//! A trial's figures as flat, named numbers: what statistics and tables work on.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    energy::{Instrument, Scope, Verdict},
+    latency::Distribution,
+    record::{Measured, WindowRecord},
+    units::{Joules, count, whole},
+};
+
+/// Picks a quantile.
+type Pick = fn(&Distribution) -> Option<f64>;
+
+/// One named figure of a trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    /// Name with its unit as suffix: `energy_per_output_token_joules`.
+    pub name: String,
+    /// Value.
+    pub value: f64,
+    /// Whether it rests on a model's estimate.
+    pub estimated: bool,
+    /// Whether an instrument's verdict lets it be ranked.
+    pub ranked: bool,
+}
+
+/// The scope that headline figures are about: GPU boards where there are any, else processors.
+pub fn primary_scope(measured: &Measured) -> Option<Scope> {
+    let scopes = || {
+        measured.windows.iter().flat_map(|it| &it.totals).filter(|it| it.energy_joules.is_some())
+    };
+    [Scope::GpuBoard, Scope::CpuPackage]
+        .into_iter()
+        .find(|scope| scopes().any(|it| it.scope == *scope))
+        .or_else(|| scopes().map(|it| it.scope).next())
+}
+
+/// All figures of a trial; its windows are taken together.
+///
+/// Energies are sums over windows and devices of the primary scope, divided by what was counted in
+/// the same windows; latencies are means of the windows' quantiles.
+pub fn figures(measured: &Measured) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    energy_figures(measured, &mut figures);
+    let seconds: f64 = sum(measured, |it| it.metrics.window_seconds);
+    let mut exact = |name: &str, value: Option<f64>| {
+        figures.extend(value.filter(|it| it.is_finite()).map(|value| Figure {
+            name: name.to_owned(),
+            value,
+            estimated: false,
+            ranked: true,
+        }));
+    };
+    exact("output_token_throughput_per_second", ratio(sum(measured, output_tokens), seconds));
+    exact("request_throughput_per_second", ratio(sum(measured, completed), seconds));
+    let quantiles: [(&str, Pick); 3] = [
+        ("p50", |it| Some(it.p50.point)),
+        ("p90", |it| Some(it.p90.point)),
+        ("p99", |it| it.p99.as_ref().map(|it| it.point)),
+    ];
+    for (name, pick) in quantiles {
+        let over = |of: fn(&WindowRecord) -> Option<&Distribution>| {
+            mean(measured, |it| of(it).and_then(pick))
+        };
+        exact(
+            &format!("time_to_first_token_{name}_seconds"),
+            over(|it| it.metrics.time_to_first_token.as_ref()),
+        );
+        exact(
+            &format!("inter_token_latency_{name}_seconds"),
+            over(|it| it.metrics.inter_token_latency.as_ref()),
+        );
+        exact(
+            &format!("request_latency_{name}_seconds"),
+            over(|it| it.metrics.request_latency.as_ref()),
+        );
+    }
+    exact("load_seconds", Some(measured.load_seconds));
+    figures
+}
+
+fn energy_figures(measured: &Measured, figures: &mut Vec<Figure>) {
+    let Some(scope) = primary_scope(measured) else { return };
+    let totals: Vec<_> = measured
+        .windows
+        .iter()
+        .filter_map(|window| window.totals.iter().find(|it| it.scope == scope))
+        .collect();
+    // A window without energy makes the trial's sum wrong, so there is none.
+    let energy: Option<f64> = totals.iter().map(|it| it.energy_joules.map(Joules::get)).sum();
+    let Some(energy) = energy.filter(|_| totals.len() == measured.windows.len()) else { return };
+    let estimated = totals.iter().any(|it| it.estimated);
+    let ranked = totals.iter().all(|it| it.verdict == Verdict::Valid);
+    let mut push = |name: &str, value: Option<f64>| {
+        figures.extend(value.filter(|it| it.is_finite()).map(|value| Figure {
+            name: name.to_owned(),
+            value,
+            estimated,
+            ranked,
+        }));
+    };
+    push("energy_per_output_token_joules", ratio(energy, sum(measured, output_tokens)));
+    push("energy_per_request_joules", ratio(energy, sum(measured, completed)));
+    push("energy_joules", Some(energy));
+    push("average_power_watts", ratio(energy, sum(measured, |it| it.metrics.window_seconds)));
+    let net = net_context(measured, scope);
+    push(
+        "net_energy_per_output_token_joules",
+        net.and_then(|it| ratio(it, sum(measured, output_tokens))),
+    );
+}
+
+/// Energy above the idle power with the model loaded, where every device of every window has it.
+fn net_context(measured: &Measured, scope: Scope) -> Option<f64> {
+    measured
+        .windows
+        .iter()
+        .flat_map(|it| &it.energy)
+        .filter(|it| it.scope == scope && it.instrument != Instrument::CpuTime)
+        .map(|it| Some(it.net_context.as_ref()?.energy_joules.get()))
+        .sum::<Option<f64>>()
+        .filter(|it| *it != 0.0)
+}
+
+fn output_tokens(window: &WindowRecord) -> f64 {
+    whole(window.metrics.output_tokens)
+}
+
+fn completed(window: &WindowRecord) -> f64 {
+    whole(window.metrics.completed_requests)
+}
+
+fn sum(measured: &Measured, of: impl Fn(&WindowRecord) -> f64) -> f64 {
+    measured.windows.iter().map(of).sum()
+}
+
+fn mean(measured: &Measured, of: impl Fn(&WindowRecord) -> Option<f64>) -> Option<f64> {
+    let values: Option<Vec<f64>> = measured.windows.iter().map(of).collect();
+    let values = values.filter(|it| !it.is_empty())?;
+    Some(values.iter().sum::<f64>() / whole(count(values.len())))
+}
+
+fn ratio(numerator: f64, denominator: f64) -> Option<f64> {
+    (denominator > 0.0).then(|| numerator / denominator)
+}
