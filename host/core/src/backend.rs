@@ -9,15 +9,19 @@ mod plan;
 mod schema;
 mod value;
 
-pub use info::{BackendError, BackendErrorKind, Descriptor, EngineRelease, HostPath, ImageRef, Mode, Permission, Runner, VersionProbe};
-pub use outcome::{Failure, Inspection, Measure, Observation, RunOutput, SeenSignal};
+pub use info::{
+    BackendError, BackendErrorKind, Descriptor, EngineRelease, HostPath, ImageRef, Mode,
+    Permission, Runner, VersionProbe,
+};
+pub use outcome::{Failure, Inspection, Measure, Observation, RunOutput, SeenSignal, StepReport};
 pub use plan::{
-    Arg, ArgPart, Artefact, Command, Context, Drive, EnvValue, EnvVar, GpuFacts, GpuNeed, HttpRequest, LaunchPlan,
-    Limits, LogSignal, MetricSeries, Metrics, ModelRef, ModelSource, Mount, MountSource, Network, PlanFile, Probe,
-    Program, Readiness, Role, SeriesKind, Step, Stop, StopSignal, Subject,
+    Arg, ArgPart, Artefact, Command, Context, Drive, EnvValue, EnvVar, GpuFacts, GpuNeed,
+    HttpRequest, LaunchPlan, Limits, LogSignal, MetricSeries, Metrics, ModelRef, ModelSource,
+    Mount, MountSource, Network, PlanFile, Probe, Program, Readiness, Role, SeriesKind, Step, Stop,
+    StopSignal, Subject,
 };
 pub use schema::{
-    Canonical, Choice, DefaultValue, Effect, Finding, ParamType, Parameter, Phase, Rule, Scale, Schema, Section,
-    Severity, UnknownPolicy,
+    Canonical, Choice, DefaultValue, Effect, Finding, ParamType, Parameter, Phase, Rule, Scale,
+    Schema, Section, Severity, UnknownPolicy,
 };
 pub use value::{Config, Path, PathError, Value};

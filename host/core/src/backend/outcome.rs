@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Config, Value};
+use super::{Config, PlanFile, Value};
 
 /// Output of a finished trial.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -45,6 +45,25 @@ pub struct SeenSignal {
     pub at_ms: u32,
     /// What its groups captured, by the setting or metric that the plan names.
     pub captures: Vec<(String, Value)>,
+}
+
+/// What came of a prepare step, for a plugin that revises its plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// Id of the step.
+    pub step: String,
+    /// The artefact came from the cache; the step did not run.
+    pub cached: bool,
+    /// Exit code, where the process ended by itself.
+    pub exit_code: Option<i32>,
+    /// How long it ran, milliseconds.
+    pub duration_ms: u32,
+    /// What its log signals captured, by the setting or metric that the plan names.
+    pub observed: Vec<(String, Value)>,
+    /// The files that make the artefact complete, capped.
+    pub files: Vec<PlanFile>,
+    /// Last part of the log.
+    pub log_tail: String,
 }
 
 /// What the plugin read from a [`RunOutput`].
