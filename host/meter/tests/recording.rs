@@ -1,0 +1,44 @@
+//! Recordings in real time, of scripted devices and of whatever this machine has.
+
+use std::{thread::sleep, time::Duration};
+
+use llem_core::energy::{Method, Mode, Request, Settings, measure};
+use llem_meter::{Gpus, Instruments, MeterOptions, Scripted, now_ns};
+
+#[test]
+fn a_running_window_has_the_scripts_energy() {
+    let start = now_ns();
+    let script = Scripted { id: "GPU-a".to_owned(), power: vec![(start, 300.0)] };
+    let recording = Instruments::scripted(vec![script]).start(None);
+    sleep(Duration::from_millis(350));
+    let begin_ns = now_ns();
+    sleep(Duration::from_millis(900));
+    let end_ns = now_ns();
+    assert_eq!(recording.latest()[0].device, "GPU-a");
+    sleep(Duration::from_millis(150));
+    let series = recording.stop();
+    let request = Request { begin_ns, end_ns, mode: Mode::Running };
+    let measurement = measure(&series, request, &Settings::default());
+    let reading = &measurement.readings[0];
+    assert_eq!(reading.method, Some(Method::CounterTicks), "{reading:?}");
+    let power = reading.average_power_watts.expect("there is energy").get();
+    assert!((power - 300.0).abs() < 6.0, "{power} W");
+    assert!(measurement.window.begin_ns >= begin_ns && measurement.window.end_ns <= end_ns);
+}
+
+#[test]
+fn this_machine_gives_a_processor_figure() {
+    let options = MeterOptions { gpus: Gpus::None, ..MeterOptions::default() };
+    let (instruments, findings) = Instruments::discover(&options);
+    assert!(!findings.is_empty());
+    let recording = instruments.start(Some(std::process::id()));
+    sleep(Duration::from_millis(600));
+    let begin_ns = now_ns();
+    while now_ns() < begin_ns + 600_000_000 {}
+    let end_ns = now_ns();
+    sleep(Duration::from_millis(600));
+    let request = Request { begin_ns, end_ns, mode: Mode::Running };
+    let measurement = measure(&recording.stop(), request, &Settings::default());
+    let energy = measurement.readings[0].energy_joules.expect("a processor figure").get();
+    assert!(energy > 0.0, "{energy} J");
+}
