@@ -5,7 +5,7 @@ use crate::{Failure, Measure, Observation, RunOutput};
 /// A trace that a failure leaves in an engine's log.
 #[derive(Clone, Copy, Debug)]
 pub struct LogPattern {
-    /// Texts of which one must occur in a line, whatever its case.
+    /// Texts of which one must occur in a line, whatever the case of its ASCII letters; stated in lower case.
     pub any_of: &'static [&'static str],
     /// Kind of the failure: `out-of-memory`, `model-not-found`, …
     pub kind: &'static str,
@@ -30,7 +30,7 @@ impl Failure {
     /// ```
     pub fn in_log(output: &RunOutput, patterns: &[LogPattern]) -> Option<Self> {
         let lines: Vec<&str> = output.log_head.lines().chain(output.log_tail.lines()).collect();
-        let lower: Vec<String> = lines.iter().map(|line| line.to_lowercase()).collect();
+        let lower: Vec<String> = lines.iter().map(|line| line.to_ascii_lowercase()).collect();
         patterns.iter().find_map(|pattern| {
             let at = lower
                 .iter()

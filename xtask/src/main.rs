@@ -1,3 +1,29 @@
-//! Development tasks that need more than cargo.
+//! Entry of `cargo xtask`: reads the arguments, prints what was done.
 
-fn main() {}
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use xtask::plugins;
+
+const USAGE: &str = "usage: cargo xtask plugins build [NAME…] | cargo xtask plugins check";
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let root =
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent folder")?;
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let lines = match arguments.as_slice() {
+        ["plugins", "build", names @ ..] => plugins::build(root, names)?,
+        ["plugins", "check"] => plugins::check(root)?,
+        _ => bail!(USAGE),
+    };
+    for line in lines {
+        say(&line);
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a development task talks on its terminal")]
+fn say(line: &str) {
+    println!("{line}");
+}

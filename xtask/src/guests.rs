@@ -1,0 +1,55 @@
+//! The guests of this repository: where their source lies and where their component goes.
+
+/// A crate that becomes a component.
+#[derive(Debug)]
+pub struct Guest {
+    /// Name of the component.
+    pub name: &'static str,
+    /// Cargo package.
+    pub package: &'static str,
+    /// Example of the package that is the guest; none: its library.
+    pub example: Option<&'static str>,
+    /// Folders and files that it is made of, besides the SDK, the contract and its dependencies.
+    pub sources: &'static [&'static str],
+    /// The committed component.
+    pub component: &'static str,
+}
+
+/// All guests: the first-party plugins and the misbehaving one that tests run.
+pub const GUESTS: [Guest; 5] = [
+    plugin(
+        "candle",
+        "llem-plugin-candle",
+        &["plugins/candle/Cargo.toml", "plugins/candle/src"],
+        "plugins/components/candle.wasm",
+    ),
+    plugin(
+        "pytorch",
+        "llem-plugin-pytorch",
+        &["plugins/pytorch"],
+        "plugins/components/pytorch.wasm",
+    ),
+    plugin(
+        "tensorrt",
+        "llem-plugin-tensorrt",
+        &["plugins/tensorrt"],
+        "plugins/components/tensorrt.wasm",
+    ),
+    plugin("vllm", "llem-plugin-vllm", &["plugins/vllm"], "plugins/components/vllm.wasm"),
+    Guest {
+        name: "hostile",
+        package: "llem-sdk",
+        example: Some("hostile"),
+        sources: &["sdk/examples/hostile.rs"],
+        component: "host/plugin/tests/hostile.wasm",
+    },
+];
+
+const fn plugin(
+    name: &'static str,
+    package: &'static str,
+    sources: &'static [&'static str],
+    component: &'static str,
+) -> Guest {
+    Guest { name, package, example: None, sources, component }
+}

@@ -1,0 +1,9 @@
+//! Development tasks that need more than cargo: building and checking the committed components.
+//!
+//! A library beside the program, so that an ordinary test can tell a stale component without any
+//! WebAssembly toolchain. Nothing here runs when llem runs.
+
+pub mod guests;
+pub mod lock;
+pub mod plugins;
+pub mod source;
