@@ -1,0 +1,427 @@
+//! The loop: waits for sockets and the next due time, reads, sends, keeps the log.
+//!
+//! Within one turn all sockets are read before anything is sent, so that the times of tokens do not
+//! wait for requests to be written.
+
+use std::{
+    collections::VecDeque, iter::Peekable, net::SocketAddr, os::fd::OwnedFd, time::Duration,
+};
+
+use llem_core::latency::{CpuSample, Request, RequestLog, Status};
+use rustix::{
+    buffer::spare_capacity,
+    event::epoll::{self, EventData, EventFlags},
+    io::Errno,
+    time::{
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create,
+        timerfd_settime,
+    },
+};
+
+use super::{
+    Control, LoadError, Plan, Stop,
+    body::{Prepared, Writer},
+    connection::{Connection, Phase, Received, begin_connect},
+    exchange::End,
+    surroundings,
+};
+use crate::clock::{duration_ns, now_ns, thread_cpu_ns, timespec};
+
+/// How often orders, timeouts and processor time are looked at.
+const TICK_NS: u64 = 20_000_000;
+/// How long a place of a closed loop rests after a failure, so that a dead server is not hammered.
+const REST_NS: u64 = 100_000_000;
+/// Room for the bytes of one read.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// Readiness events taken in one turn.
+const EVENTS: usize = 1024;
+/// Requests made ahead where the plan has no concurrency.
+const PREPARED: usize = 64;
+/// Marks the timer among the events.
+const TIMER: u64 = u64::MAX;
+
+pub(super) struct Reactor<'a> {
+    plan: &'a Plan,
+    control: &'a Control,
+    writer: Writer,
+    address: SocketAddr,
+    arrivals: Peekable<Box<dyn Iterator<Item = Duration>>>,
+    is_closed_loop: bool,
+    epoll: OwnedFd,
+    timer: OwnedFd,
+    armed_for_ns: u64,
+    next_tick_ns: u64,
+    started_ns: u64,
+    connections: Vec<Option<Connection>>,
+    vacant: Vec<usize>,
+    idle: Vec<usize>,
+    in_flight: usize,
+    /// Scheduled times of requests that are due and not sent.
+    due: VecDeque<u64>,
+    /// When places of the closed loop whose request failed are free again.
+    resting: VecDeque<u64>,
+    next_index: u64,
+    prepared: VecDeque<Prepared>,
+    prepared_ahead: usize,
+    /// Deadline, connection and request, in the order of dispatch.
+    deadlines: VecDeque<(u64, usize, u64)>,
+    buffer: Vec<u8>,
+    log: RequestLog,
+}
+
+impl<'a> Reactor<'a> {
+    /// Gets everything ready that can be refused or takes time.
+    pub(super) fn prepare(plan: &'a Plan, control: &'a Control) -> Result<Self, LoadError> {
+        surroundings::raise_descriptor_limit(plan.arrival.concurrency())?;
+        let notes = surroundings::place_thread(plan)?;
+        let address = plan.target.resolve()?[0];
+        let epoll =
+            epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("wait for sockets"))?;
+        let timer = timerfd_create(
+            TimerfdClockId::Monotonic,
+            TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
+        )
+        .map_err(system("make a timer"))?;
+        epoll::add(&epoll, &timer, EventData::new_u64(TIMER), EventFlags::IN)
+            .map_err(system("watch its timer"))?;
+        let concurrency = plan.arrival.concurrency();
+        let ahead = concurrency
+            .map_or(PREPARED, |count| usize::try_from(count).unwrap_or(usize::MAX).max(PREPARED));
+        let mut reactor = Self {
+            plan,
+            control,
+            writer: Writer::new(plan)?,
+            address,
+            arrivals: arrivals(plan)?.peekable(),
+            is_closed_loop: concurrency.is_some(),
+            epoll,
+            timer,
+            armed_for_ns: 0,
+            next_tick_ns: 0,
+            started_ns: 0,
+            connections: Vec::new(),
+            vacant: Vec::new(),
+            idle: Vec::new(),
+            in_flight: 0,
+            due: VecDeque::new(),
+            resting: VecDeque::new(),
+            next_index: 0,
+            prepared: VecDeque::new(),
+            prepared_ahead: ahead,
+            deadlines: VecDeque::new(),
+            buffer: vec![0; BUFFER_BYTES],
+            log: RequestLog { notes, ..RequestLog::default() },
+        };
+        while reactor.prepared.len() < reactor.prepared_ahead && reactor.may_prepare() {
+            reactor.prepare_one()?;
+        }
+        Ok(reactor)
+    }
+
+    /// Runs to the end.
+    pub(super) fn run(mut self) -> Result<RequestLog, LoadError> {
+        self.started_ns = now_ns();
+        self.log.started_ns = self.started_ns;
+        let mut events = Vec::with_capacity(EVENTS);
+        loop {
+            self.tick();
+            self.send_due()?;
+            if self.is_over() {
+                break;
+            }
+            if self.prepared.len() < self.prepared_ahead && self.may_prepare() {
+                self.prepare_one()?;
+            }
+            self.arm_timer()?;
+            events.clear();
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(system("wait for sockets")(error)),
+            }
+            for event in &events {
+                self.on_event(event.data.u64(), event.flags);
+            }
+        }
+        self.cancel_rest();
+        self.log.requests.sort_by_key(|request| request.index);
+        self.sample_cpu(now_ns());
+        self.log.ended_ns =
+            self.log.requests.iter().map(|request| request.end_ns).max().unwrap_or(self.started_ns);
+        Ok(self.log)
+    }
+
+    fn may_start(&self) -> bool {
+        !self.control.is_draining() && self.may_index(self.next_index)
+    }
+
+    fn may_prepare(&self) -> bool {
+        let ahead = u64::try_from(self.prepared.len()).expect("a length fits 64 bits");
+        !self.control.is_draining() && self.may_index(self.next_index + ahead)
+    }
+
+    fn may_index(&self, index: u64) -> bool {
+        match self.plan.stop {
+            Stop::WhenTold => true,
+            Stop::After(count) => index < count,
+        }
+    }
+
+    fn is_over(&mut self) -> bool {
+        if self.control.is_aborting() {
+            return true;
+        }
+        let nothing_comes =
+            !self.may_start() || (self.arrivals.peek().is_none() && self.resting.is_empty());
+        self.in_flight == 0 && self.due.is_empty() && nothing_comes
+    }
+
+    /// When the next request is due that nothing in flight has to end for.
+    fn next_due_ns(&mut self) -> Option<u64> {
+        if !self.may_start() {
+            return None;
+        }
+        let arrival =
+            self.arrivals.peek().map(|offset| self.started_ns.saturating_add(duration_ns(*offset)));
+        arrival.into_iter().chain(self.resting.front().copied()).min()
+    }
+
+    fn take_due(&mut self) -> Option<u64> {
+        if !self.may_start() {
+            self.due.clear();
+            self.resting.clear();
+            return None;
+        }
+        if let Some(scheduled_ns) = self.due.pop_front() {
+            return Some(scheduled_ns);
+        }
+        let next_ns = self.next_due_ns().filter(|next_ns| *next_ns <= now_ns())?;
+        if self.resting.pop_front_if(|rested_ns| *rested_ns == next_ns).is_none() {
+            self.arrivals.next();
+        }
+        Some(next_ns)
+    }
+
+    fn send_due(&mut self) -> Result<(), LoadError> {
+        while let Some(scheduled_ns) = self.take_due() {
+            self.dispatch(scheduled_ns)?;
+        }
+        Ok(())
+    }
+
+    fn dispatch(&mut self, scheduled_ns: u64) -> Result<(), LoadError> {
+        if self.prepared.is_empty() {
+            self.prepare_one()?;
+        }
+        let prepared = self.prepared.pop_front().unwrap_or_default();
+        let dispatched_ns = now_ns();
+        let mut request = Request::scheduled(self.next_index, scheduled_ns);
+        request.dispatched_ns = Some(dispatched_ns);
+        self.next_index += 1;
+        self.in_flight += 1;
+        self.control.count_dispatch();
+        let slot = if let Some(slot) = self.idle.pop() {
+            if let Some(connection) = &mut self.connections[slot] {
+                connection.phase = Phase::Writing;
+                connection.exchange.renew(request, prepared);
+            }
+            slot
+        } else {
+            match begin_connect(self.address) {
+                Ok(stream) => self.adopt(Connection::new(stream, request, prepared))?,
+                Err(error) => {
+                    request.status = Status::ConnectFailed;
+                    request.detail = Some(error.to_string());
+                    request.end_ns = now_ns();
+                    self.record(request);
+                    return Ok(());
+                }
+            }
+        };
+        let index = self.next_index - 1;
+        self.deadlines.push_back((
+            dispatched_ns.saturating_add(duration_ns(self.plan.request_timeout)),
+            slot,
+            index,
+        ));
+        if self.connections[slot]
+            .as_ref()
+            .is_some_and(|connection| connection.phase == Phase::Writing)
+        {
+            self.write(slot);
+        }
+        Ok(())
+    }
+
+    fn adopt(&mut self, connection: Connection) -> Result<usize, LoadError> {
+        let slot = self.vacant.pop().unwrap_or_else(|| {
+            self.connections.push(None);
+            self.connections.len() - 1
+        });
+        let data = EventData::new_u64(u64::try_from(slot).expect("an index fits 64 bits"));
+        epoll::add(&self.epoll, &connection.stream, data, EventFlags::IN | EventFlags::OUT)
+            .map_err(system("watch a socket"))?;
+        self.connections[slot] = Some(connection);
+        Ok(slot)
+    }
+
+    fn on_event(&mut self, data: u64, flags: EventFlags) {
+        if data == TIMER {
+            return;
+        }
+        let slot = usize::try_from(data).expect("events carry indices");
+        let phase = self.connections[slot].as_ref().map(|connection| connection.phase);
+        if matches!(phase, Some(Phase::Connecting | Phase::Writing)) && !flags.is_empty() {
+            self.write(slot);
+        }
+        if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
+            self.read(slot);
+        }
+    }
+
+    fn write(&mut self, slot: usize) {
+        let Some(connection) = &mut self.connections[slot] else { return };
+        if let Err(end) = connection.write() {
+            self.finish(slot, end, now_ns());
+            return;
+        }
+        let wants_writes = connection.phase != Phase::Reading;
+        if wants_writes != connection.watches_writes {
+            connection.watches_writes = wants_writes;
+            let flags =
+                if wants_writes { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
+            let data = EventData::new_u64(u64::try_from(slot).expect("an index fits 64 bits"));
+            if let Err(error) = epoll::modify(&self.epoll, &connection.stream, data, flags) {
+                let detail = std::io::Error::from(error).to_string();
+                self.finish(slot, End::failure(Status::ConnectionLost, detail), now_ns());
+            }
+        }
+    }
+
+    fn read(&mut self, slot: usize) {
+        let Some(connection) = &mut self.connections[slot] else { return };
+        let was_idle = connection.phase == Phase::Idle;
+        let (received, at_ns) = connection.read(&mut self.buffer, now_ns);
+        match received {
+            Received::Nothing => {}
+            Received::Gain(gain) => {
+                if gain.tokens > 0 {
+                    self.control.count_tokens(gain.tokens);
+                }
+                if let Some(after_ns) = gain.first_token_after_ns {
+                    self.control.count_first_token(after_ns);
+                }
+                if let Some(end) = gain.end {
+                    self.finish(slot, end, at_ns);
+                }
+            }
+            Received::Closed(_) if was_idle => {
+                self.idle.retain(|other| *other != slot);
+                self.close(slot);
+            }
+            Received::Closed(end) => self.finish(slot, end, at_ns),
+        }
+    }
+
+    /// Ends the exchange of a connection, and the connection with it unless it can be used again.
+    fn finish(&mut self, slot: usize, end: End, at_ns: u64) {
+        let Some(connection) = &mut self.connections[slot] else { return };
+        let is_reusable = end.is_reusable && connection.phase == Phase::Reading;
+        let request = connection.exchange.settle(end, at_ns);
+        if is_reusable {
+            connection.phase = Phase::Idle;
+            self.idle.push(slot);
+        } else {
+            self.close(slot);
+        }
+        self.record(request);
+    }
+
+    fn close(&mut self, slot: usize) {
+        self.connections[slot] = None;
+        self.vacant.push(slot);
+    }
+
+    fn record(&mut self, request: Request) {
+        self.in_flight -= 1;
+        self.control.count_end(request.is_completed());
+        if self.is_closed_loop && request.is_completed() {
+            self.due.push_back(request.end_ns);
+        } else if self.is_closed_loop {
+            self.resting.push_back(request.end_ns + REST_NS);
+        }
+        self.log.requests.push(request);
+    }
+
+    fn tick(&mut self) {
+        let now = now_ns();
+        if now < self.next_tick_ns {
+            return;
+        }
+        self.next_tick_ns = now + TICK_NS;
+        self.sample_cpu(now);
+        while let Some((_, slot, index)) =
+            self.deadlines.pop_front_if(|(deadline, ..)| *deadline <= now)
+        {
+            let is_in_work = self.connections[slot].as_ref().is_some_and(|connection| {
+                connection.phase != Phase::Idle && connection.exchange.index() == index
+            });
+            if is_in_work {
+                let seconds = self.plan.request_timeout.as_secs_f64();
+                self.finish(
+                    slot,
+                    End::failure(Status::TimedOut, format!("no end within {seconds} s")),
+                    now,
+                );
+            }
+        }
+    }
+
+    fn sample_cpu(&mut self, at_ns: u64) {
+        self.log.cpu.push(CpuSample { at_ns, cpu_ns: thread_cpu_ns() });
+    }
+
+    fn cancel_rest(&mut self) {
+        let now = now_ns();
+        for slot in 0..self.connections.len() {
+            if self.connections[slot]
+                .as_ref()
+                .is_some_and(|connection| connection.phase != Phase::Idle)
+            {
+                self.finish(slot, End::failure(Status::Cancelled, "the load was stopped"), now);
+            }
+        }
+    }
+
+    fn prepare_one(&mut self) -> Result<(), LoadError> {
+        let ahead = u64::try_from(self.prepared.len()).expect("a length fits 64 bits");
+        let prompt = self.plan.workload.prompt(self.next_index + ahead);
+        self.prepared.push_back(self.writer.write(&prompt)?);
+        Ok(())
+    }
+
+    fn arm_timer(&mut self) -> Result<(), LoadError> {
+        let next_ns =
+            self.next_due_ns().map_or(self.next_tick_ns, |due_ns| due_ns.min(self.next_tick_ns));
+        if next_ns != self.armed_for_ns {
+            self.armed_for_ns = next_ns;
+            let once = Itimerspec { it_interval: timespec(0), it_value: timespec(next_ns) };
+            timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)
+                .map_err(system("set its timer"))?;
+        }
+        Ok(())
+    }
+}
+
+/// When requests are due by the plan; a closed loop has only its first ones, the others follow from ends.
+fn arrivals(plan: &Plan) -> Result<Box<dyn Iterator<Item = Duration>>, LoadError> {
+    if let Some(offsets) = plan.arrival.offsets(plan.seed)? {
+        return Ok(Box::new(offsets));
+    }
+    let concurrency = plan.arrival.concurrency().unwrap_or(1);
+    let gap = plan.ramp_up / concurrency;
+    Ok(Box::new((0..concurrency).map(move |place| gap * place)))
+}
+
+fn system(action: &'static str) -> impl Fn(Errno) -> LoadError {
+    move |error| LoadError::System { action, source: error.into() }
+}

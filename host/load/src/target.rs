@@ -1,0 +1,150 @@
+//! Where requests go: an address taken apart once, resolved before the load starts.
+
+use std::{
+    fmt,
+    net::{SocketAddr, ToSocketAddrs},
+    str::FromStr,
+};
+
+/// A server and the path that all its endpoints share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    host: String,
+    port: u16,
+    base_path: String,
+}
+
+/// Why an address is no target.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// Another scheme, or none.
+    #[error("`{found}` must start with `http://`")]
+    Scheme {
+        /// As given.
+        found: String,
+    },
+    /// No host, or no number after the colon.
+    #[error("`{found}` must name a host and, after a colon, a port")]
+    Authority {
+        /// As given.
+        found: String,
+    },
+    /// The name has no address.
+    #[error("no address for `{host}`")]
+    Resolve {
+        /// The host's name.
+        host: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Target {
+    /// Takes `http://host:port/base/path` apart; the port may be absent.
+    ///
+    /// ```
+    /// let target = llem_load::target::Target::parse("http://127.0.0.1:8000/v1/").unwrap();
+    /// assert_eq!(target.to_string(), "http://127.0.0.1:8000/v1");
+    /// ```
+    pub fn parse(url: &str) -> Result<Self, TargetError> {
+        let rest = url
+            .strip_prefix("http://")
+            .ok_or_else(|| TargetError::Scheme { found: url.to_owned() })?;
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let wrong = || TargetError::Authority { found: url.to_owned() };
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !host.ends_with(':') && !port.ends_with(']') => {
+                (host, port.parse().map_err(|_| wrong())?)
+            }
+            _ => (authority, 80),
+        };
+        if host.is_empty() || host.contains(|found: char| found.is_whitespace() || found == '@') {
+            return Err(wrong());
+        }
+        Ok(Self { host: host.to_owned(), port, base_path: path.trim_end_matches('/').to_owned() })
+    }
+
+    /// A server at an address, with a base path such as `/v1`.
+    pub fn at(address: SocketAddr, base_path: &str) -> Self {
+        let host = if address.is_ipv6() {
+            format!("[{}]", address.ip())
+        } else {
+            address.ip().to_string()
+        };
+        Self { host, port: address.port(), base_path: base_path.trim_end_matches('/').to_owned() }
+    }
+
+    /// The addresses of the host.
+    pub fn resolve(&self) -> Result<Vec<SocketAddr>, TargetError> {
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        let failed = |source| TargetError::Resolve { host: self.host.clone(), source };
+        let addresses: Vec<SocketAddr> =
+            (host, self.port).to_socket_addrs().map_err(failed)?.collect();
+        if addresses.is_empty() {
+            Err(failed(std::io::ErrorKind::NotFound.into()))
+        } else {
+            Ok(addresses)
+        }
+    }
+
+    /// The value of the `Host` header.
+    pub(crate) fn authority(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// The path that all endpoints share, without a slash at its end.
+    pub fn base_path(&self) -> &str {
+        &self.base_path
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "http://{}:{}{}", self.host, self.port, self.base_path)
+    }
+}
+
+impl FromStr for Target {
+    type Err = TargetError;
+
+    fn from_str(url: &str) -> Result<Self, TargetError> {
+        Self::parse(url)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_apart() {
+        for (url, host, port, base) in [
+            ("http://localhost", "localhost", 80, ""),
+            ("http://localhost/", "localhost", 80, ""),
+            ("http://10.0.0.1:8000/v1", "10.0.0.1", 8000, "/v1"),
+            ("http://[::1]:8000/a/b/", "[::1]", 8000, "/a/b"),
+            ("http://[::1]", "[::1]", 80, ""),
+        ] {
+            let target = Target::parse(url).unwrap();
+            assert_eq!(
+                (target.host.as_str(), target.port, target.base_path()),
+                (host, port, base),
+                "{url}"
+            );
+        }
+        assert_eq!(
+            Target::parse("http://[::1]:80").unwrap().resolve().unwrap()[0].to_string(),
+            "[::1]:80"
+        );
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for url in
+            ["localhost:80", "ftp://x", "http://", "http://:80", "http://host:port", "http://a@b"]
+        {
+            assert!(Target::parse(url).is_err(), "{url}");
+        }
+    }
+}
