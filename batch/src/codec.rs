@@ -31,6 +31,9 @@ pub enum CodecError {
 /// let line = llem_batch::encode(&llem_batch::Request::Quit);
 /// assert_eq!(line, "{\"op\":\"quit\"}\n");
 /// ```
+///
+/// # Panics
+/// On a value that has no JSON, which no message of this crate is.
 pub fn encode<T: Serialize>(message: &T) -> String {
     let mut line = serde_json::to_string(message).expect("messages have string keys only");
     line.push('\n');

@@ -1,1 +1,16 @@
-//! Stub.
+//! From token times to latencies, throughputs and goodput of a window.
+//!
+//! Everything is a function of the request log and the window's bounds, so that it can be computed
+//! again from a stored log, for other windows and other objectives. Measures nothing itself.
+
+mod distribution;
+mod log;
+mod slo;
+mod window;
+
+pub use distribution::{Distribution, Estimate};
+pub use log::{CpuSample, Request, RequestLog, Status};
+pub use slo::{Slo, SloVerdict};
+pub use window::{
+    ClientVerdict, Throughput, Window, WindowMetrics, tokens_received, window_metrics,
+};

@@ -1,1 +1,61 @@
-//! Stub.
+//! What is asked of an engine: prompts and the output lengths wanted, deterministic from a seed.
+//!
+//! Reads no file and owns no tokenizer: data sets and traces come as text, and truncation happens
+//! where the tokenizer is.
+
+mod dataset;
+mod synthetic;
+
+pub use dataset::{Dataset, DatasetError, TraceEntry, parse_dataset, parse_trace};
+pub use synthetic::{Form, Length, LengthError, Synthetic};
+
+use serde::{Deserialize, Serialize};
+
+/// One request: its content and how much output is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prompt {
+    /// What the model reads.
+    pub content: Content,
+    /// Output tokens wanted.
+    pub output_tokens: u32,
+}
+
+/// What the model reads, in one of three forms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    /// Token ids: exact lengths, no tokenizer involved.
+    Tokens(Vec<u32>),
+    /// Text for the engine's tokenizer.
+    Text(String),
+    /// The messages of a conversation so far; only for chat endpoints.
+    Messages(Vec<Message>),
+}
+
+/// One message of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// `system`, `user` or `assistant`.
+    pub role: String,
+    /// Its text.
+    pub content: String,
+}
+
+/// Where prompts come from; every index gives the same prompt each time it is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Workload {
+    /// Drawn from a seed.
+    Synthetic(Synthetic),
+    /// Records of a data set, in a seeded order, begun anew when used up.
+    Dataset(Dataset),
+}
+
+impl Workload {
+    /// The prompt of the request with this index.
+    pub fn prompt(&self, index: u64) -> Prompt {
+        match self {
+            Self::Synthetic(synthetic) => synthetic.prompt(index),
+            Self::Dataset(dataset) => dataset.prompt(index),
+        }
+    }
+}
