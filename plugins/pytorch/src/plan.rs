@@ -1,0 +1,321 @@
+//! From a configuration to what runs.
+//!
+//! Offline, every setting travels under its whole path, in the `load` message or with each batch,
+//! and the worker refuses those that it does not know. In server mode they are flags and fields of
+//! the request body.
+
+use llem_sdk::{ArgBuilder, prelude::*};
+
+use crate::{schema::TABLE, worker};
+
+/// A cold start loads tens of gigabytes and may compile.
+const READY_WITHIN_MS: u32 = 1_800_000;
+
+/// What to run.
+pub(crate) fn plan(config: &Config, context: &Context) -> Result<LaunchPlan, Error> {
+    let step = match context.mode {
+        Mode::Offline => offline(config, context)?,
+        Mode::Server => server(config, context)?,
+    };
+    let mut step = step.with_gpus(gpus(config, context)).with_signals(crate::observe::signals());
+    step.readiness.deadline_ms = READY_WITHIN_MS;
+    step = environment(step, config, context);
+    if context.runner == Runner::Container {
+        step = contained(step, context)?;
+    }
+    let mut effective = config.clone();
+    if context.mode == Mode::Offline {
+        effective.set("engine.batch_size", i64::from(batch_size(config)));
+    }
+    Ok(LaunchPlan::of(step, &effective))
+}
+
+fn offline(config: &Config, context: &Context) -> Result<Step, Error> {
+    let mut load = vec![Field::new("model.source", source(context.model.source))];
+    if let Some(revision) = &context.model.revision
+        && config.get("engine.revision").is_none()
+    {
+        load.push(Field::new("engine.revision", revision.clone()));
+    }
+    let mut body = Vec::new();
+    for (param, value) in TABLE.given(config) {
+        let section = param.path.split('.').next().unwrap_or_default();
+        match (section, param.phase) {
+            ("env", _) => {}
+            ("server", _) => return Err(not_in_this_mode(param.path)),
+            // The draft model is loaded with the model, though `generate` gets it with each batch.
+            (_, Phase::Request) if param.path != "generation.assistant_model" => {
+                body.push(Field::new(param.path, value.clone()));
+            }
+            _ => load.push(Field::new(param.path, value.clone())),
+        }
+    }
+    let packed = config.text("engine.api") == Some("generate_batch");
+    let size = if packed { None } else { Some(batch_size(config)) };
+    let drive = Drive::batch(load, body).with_batch_size(size);
+    let step = Step::subject("worker", "transformers worker", python(), drive)
+        .with_args([arg("-B"), arg("").file(worker::MAIN)]);
+    Ok(worker::with_files(step))
+}
+
+fn server(config: &Config, context: &Context) -> Result<Step, Error> {
+    if !matches!(context.model.source, ModelSource::Hub | ModelSource::Directory) {
+        return Err(Error::unsupported(
+            "`transformers serve` loads hub models and directories with weights only",
+        )
+        .with_hint("use offline mode for random weights and GGUF files"));
+    }
+    let mut body = Vec::new();
+    let mut flags = Vec::new();
+    for (param, value) in TABLE.given(config) {
+        let (section, name) = param.path.split_once('.').unwrap_or_default();
+        match section {
+            "env" => {}
+            "server" => flags.push(flag(name, value)),
+            "sampling" => body.push(Field::new(name, value.clone())),
+            _ => return Err(not_in_this_mode(param.path)),
+        }
+    }
+    let start = ["-m", "transformers.cli.transformers", "serve"];
+    let step = Step::subject(
+        "serve",
+        "transformers serve",
+        python(),
+        Drive::completions(&context.model.id, body),
+    )
+    .with_args(start.map(arg))
+    .with_args([arg("").model(), arg("--host=").address(), arg("--port=").port()])
+    .with_args(flags)
+    .ready_on_health("/health", READY_WITHIN_MS);
+    Ok(step)
+}
+
+fn python() -> Program {
+    Program::Named("python3".to_owned())
+}
+
+fn flag(name: &str, value: &Value) -> ArgBuilder {
+    let name = name.replace('_', "-");
+    match value {
+        Value::Boolean(true) => arg(format!("--{name}")),
+        Value::Boolean(false) => arg(format!("--no-{name}")),
+        other => arg(format!("--{name}={other}")),
+    }
+}
+
+fn not_in_this_mode(path: &str) -> Error {
+    Error::new(ErrorKind::InvalidConfig, format!("`{path}` can't reach the engine in this mode"))
+        .at(path)
+}
+
+fn batch_size(config: &Config) -> u32 {
+    config.integer("engine.batch_size").and_then(|it| u32::try_from(it).ok()).unwrap_or(1)
+}
+
+fn source(source: ModelSource) -> &'static str {
+    match source {
+        ModelSource::Hub => "hub",
+        ModelSource::Directory => "directory",
+        ModelSource::File => "file",
+        ModelSource::Random => "random",
+    }
+}
+
+/// One GPU where there is one, all where layers are spread over them, none where the study says so.
+fn gpus(config: &Config, context: &Context) -> u32 {
+    let there = context.gpu.as_ref().map_or(0, |gpu| gpu.count);
+    match config.text("engine.device_map").or_else(|| config.text("server.device")) {
+        Some("cpu") => 0,
+        Some("auto" | "balanced" | "balanced_low_0" | "sequential") => there,
+        _ => there.min(1),
+    }
+}
+
+fn environment(step: Step, config: &Config, context: &Context) -> Step {
+    let mut step = step
+        .with_env_vars(TABLE.environment(config))
+        .with_env_vars([EnvVar { name: "HF_HOME".to_owned(), value: EnvValue::Pass }]);
+    if config.get("env.TOKENIZERS_PARALLELISM").is_none() {
+        step = step.with_env("TOKENIZERS_PARALLELISM", "0");
+    }
+    if context.model.source != ModelSource::Hub {
+        return step.with_env("HF_HUB_OFFLINE", "1");
+    }
+    step.network = Network::Outbound;
+    if context.secrets.iter().any(|name| name == "hf-token") {
+        step.env.push(EnvVar {
+            name: "HF_TOKEN".to_owned(),
+            value: EnvValue::Secret("hf-token".to_owned()),
+        });
+    }
+    step
+}
+
+fn contained(step: Step, context: &Context) -> Result<Step, Error> {
+    let Some(image) = &context.image else {
+        return Err(Error::unsupported("there is no official image with transformers and torch")
+            .with_hint("name an image that has both in the study: `plugin.pytorch.image`"));
+    };
+    let mut step = step.in_container(image.clone());
+    step.shm_mib = Some(8192);
+    step.mounts = vec![
+        Mount { source: MountSource::Scratch, target: "/llem/scratch".to_owned(), writable: true },
+        Mount {
+            source: MountSource::ModelCache,
+            target: "/root/.cache/huggingface".to_owned(),
+            writable: context.model.source == ModelSource::Hub,
+        },
+    ];
+    if context.model.source != ModelSource::Hub {
+        step.mounts.push(Mount {
+            source: MountSource::Model,
+            target: "/llem/model".to_owned(),
+            writable: false,
+        });
+    }
+    Ok(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use llem_sdk::testing;
+
+    use super::*;
+    use crate::schema;
+
+    fn step(config: &Config, mode: Mode) -> Step {
+        let mut context = testing::context("5.23.0", mode);
+        if mode == Mode::Server {
+            context.model.source = ModelSource::Directory;
+        }
+        plan(config, &context).expect("the setting reaches the engine").steps.remove(0)
+    }
+
+    fn batch(step: &Step) -> &BatchApi {
+        match &step.role {
+            Role::Subject(Subject { drive: Drive::Batch(batch), .. }) => batch,
+            other => panic!("expected a batch worker, found {other:?}"),
+        }
+    }
+
+    fn names(fields: &[Field]) -> Vec<&str> {
+        fields.iter().map(|field| field.name.as_str()).collect()
+    }
+
+    /// A value that differs from the default, as far as the type has one.
+    fn other_value(param: &Param) -> Value {
+        if let Some(value) = param.suggested.last() {
+            return (*value).into();
+        }
+        match param.types[0] {
+            Type::Boolean => (!matches!(param.default, Fallback::Fixed(Val::Bool(true)))).into(),
+            Type::Integer { min, .. } => Value::Integer(min.unwrap_or(0) + 7),
+            Type::Number { min, .. } => Value::Number(min.unwrap_or(0.0) + 0.25),
+            Type::Words(words) => words[words.len() - 1].0.into(),
+            Type::Values(values) => values[values.len() - 1].0.into(),
+            Type::Items { .. } => Value::Json("[1]".to_owned()),
+            Type::Object => Value::Json("{}".to_owned()),
+            Type::Text { .. } => "text".into(),
+        }
+    }
+
+    fn refused(path: &str) -> bool {
+        let wanted = format!("given({path})");
+        TABLE.rules.iter().any(|rule| rule.severity == Severity::Error && rule.when == wanted)
+    }
+
+    #[test]
+    fn a_worker_gets_its_settings_by_whole_path_and_its_batch_size_apart() {
+        let config = Config::from_iter([
+            ("engine.attn_implementation", Value::from("sdpa")),
+            ("engine.batch_size", Value::from(64)),
+            ("engine.dtype", Value::from("bfloat16")),
+            ("env.OMP_NUM_THREADS", Value::from(4)),
+            ("generation.assistant_model", Value::from("draft")),
+            ("sampling.temperature", Value::from(0.7)),
+            ("torch.num_threads", Value::from(2)),
+        ]);
+        let step = step(&config, Mode::Offline);
+        assert_eq!(testing::argv(&step), ["-B", "{file worker/main.py}"]);
+        let batch = batch(&step);
+        assert_eq!(batch.batch_size, Some(64));
+        assert_eq!(names(&batch.body), ["sampling.temperature"]);
+        assert_eq!(
+            names(&batch.load),
+            [
+                "model.source",
+                "engine.attn_implementation",
+                "engine.batch_size",
+                "engine.dtype",
+                "generation.assistant_model",
+                "torch.num_threads",
+            ]
+        );
+        let env: Vec<&str> = step.env.iter().map(|var| var.name.as_str()).collect();
+        assert_eq!(env, ["OMP_NUM_THREADS", "HF_HOME", "TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE"]);
+        assert!(step.files.iter().any(|file| file.name == "worker/llem_worker/protocol.py"));
+    }
+
+    #[test]
+    fn continuous_batching_gets_the_whole_workload_at_once() {
+        let config = Config::from_iter([("engine.api", "generate_batch")]);
+        assert_eq!(batch(&step(&config, Mode::Offline)).batch_size, None);
+        assert_eq!(batch(&step(&Config::default(), Mode::Offline)).batch_size, Some(1));
+    }
+
+    #[test]
+    fn a_server_gets_flags_and_request_fields() {
+        let config = Config::from_iter([
+            ("sampling.temperature", Value::from(0.5)),
+            ("server.cb_max_batch_tokens", Value::from(512)),
+            ("server.continuous_batching", Value::from(true)),
+        ]);
+        let step = step(&config, Mode::Server);
+        assert_eq!(
+            testing::argv(&step),
+            [
+                "-m",
+                "transformers.cli.transformers",
+                "serve",
+                "{model}",
+                "--host={address}",
+                "--port={port}",
+                "--cb-max-batch-tokens=512",
+                "--continuous-batching",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_setting_of_the_other_mode_is_refused() {
+        let config = Config::from_iter([("server.compile", true)]);
+        let error = plan(&config, &testing::context("5.23.0", Mode::Offline)).unwrap_err();
+        assert_eq!(error.path.as_deref(), Some("server.compile"));
+    }
+
+    #[test]
+    fn every_parameter_changes_the_launch_of_a_mode_or_is_refused_by_a_rule() {
+        let plain =
+            [Mode::Offline, Mode::Server].map(|mode| (mode, step(&Config::default(), mode)));
+        for param in TABLE.parameters.iter().filter(|param| !refused(param.path)) {
+            let config = Config::from_iter([(param.path, other_value(param))]);
+            let reaches = plain.iter().any(|(mode, plain)| {
+                let mut context = testing::context("5.23.0", *mode);
+                if *mode == Mode::Server {
+                    context.model.source = ModelSource::Directory;
+                }
+                plan(&config, &context).is_ok_and(|plan| plan.steps[0] != *plain)
+            });
+            assert!(reaches, "`{}` reaches nothing", param.path);
+        }
+    }
+
+    #[test]
+    fn every_rule_of_a_refused_parameter_names_a_listed_one() {
+        let schema = schema::of("5.23.0").unwrap();
+        for rule in schema.rules.iter().filter(|it| it.id.contains(".not-settable.")) {
+            let path = rule.when.trim_start_matches("given(").trim_end_matches(')');
+            assert!(TABLE.parameter(path).is_some(), "{path}");
+        }
+    }
+}
