@@ -17,6 +17,14 @@ def now_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
+def within(seconds: float | None, begin_ns: int, end_ns: int) -> int | None:
+    """An engine's own monotonic time stamp in nanoseconds; None where it can't be of this clock."""
+    if not seconds:
+        return None
+    at_ns = round(seconds * 1e9)
+    return at_ns if begin_ns <= at_ns <= end_ns else None
+
+
 class StepBatcher:
     """Adds up the steps of a batch and passes them on at most 50 times a second.
 

@@ -63,6 +63,11 @@ class Time(unittest.TestCase):
         before = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         self.assertLessEqual(before, timing.now_ns())
 
+    def test_a_stamp_of_another_clock_is_none(self) -> None:
+        self.assertEqual(timing.within(2.5, 2_000_000_000, 3_000_000_000), 2_500_000_000)
+        for seconds in (None, 0.0, 1.9, 1_790_000_000.0):
+            self.assertIsNone(timing.within(seconds, 2_000_000_000, 3_000_000_000))
+
     def test_steps_are_thinned_without_losing_a_token(self) -> None:
         sent: list[tuple[int, int, int, int]] = []
         steps = timing.StepBatcher(lambda *step: sent.append(step), started_ns=0)

@@ -1,0 +1,1 @@
+"""The vLLM worker: `vllm.LLM` behind `llem-batch/1`."""
