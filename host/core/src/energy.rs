@@ -11,6 +11,7 @@
 mod baseline;
 mod budget;
 mod check;
+mod clockwork;
 mod measure;
 mod power;
 mod reading;

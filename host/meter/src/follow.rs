@@ -28,7 +28,7 @@ const CLOCK_STEP_NS: u64 = 1_000_000;
 const SHORTEST_PERIOD: f64 = 0.08;
 
 /// What the loop shares with its recording.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Control {
     pub(crate) stop: AtomicBool,
     /// The subject's process, 0 for none.
@@ -36,6 +36,10 @@ pub(crate) struct Control {
 }
 
 impl Control {
+    pub(crate) fn new(subject: Option<u32>) -> Self {
+        Self { stop: AtomicBool::new(false), subject: AtomicU32::new(subject.unwrap_or(0)) }
+    }
+
     pub(crate) fn subject(&self) -> Option<u32> {
         let pid = self.subject.load(Ordering::Relaxed);
         (pid != 0).then_some(pid)
@@ -103,13 +107,19 @@ impl<'a, C: Clock> Follower<'a, C> {
             samples_since_us: 0,
             wall_offset: None,
             second_due_ns: now,
-            subject: None,
+            subject: control.subject(),
         }
     }
 
     /// Records until told to stop or until the device is lost.
     pub(crate) fn run(&mut self) {
-        while !self.control.stopped() {
+        let control = self.control;
+        self.run_while(|| !control.stopped());
+    }
+
+    /// Records while a condition holds or until the device is lost.
+    pub(crate) fn run_while(&mut self, goes_on: impl Fn() -> bool) {
+        while goes_on() {
             if let Err(fault) = self.step() {
                 let (kind, detail) = fault.incident();
                 self.store.incident(self.clock.now_ns(), kind, detail);

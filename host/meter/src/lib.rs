@@ -49,6 +49,7 @@ mod rapl;
 mod recording;
 mod scripted;
 mod sensor;
+mod simulated;
 mod store;
 
 pub use clock::{Clock, GUARD, now_ns};
@@ -57,3 +58,4 @@ pub use finding::{Finding, Level};
 pub use options::{Gpus, MeterOptions};
 pub use recording::{Latest, Recording};
 pub use scripted::Scripted;
+pub use simulated::Simulated;

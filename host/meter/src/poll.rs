@@ -23,7 +23,8 @@ pub(crate) fn poll(
 ) {
     let period_ns = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
     let mut next = clock.now_ns();
-    let mut subject = None;
+    let mut subject = control.subject();
+    sensor.follow(subject);
     loop {
         let stopping = control.stopped();
         if control.subject() != subject {

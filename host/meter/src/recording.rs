@@ -62,9 +62,7 @@ pub struct Latest {
 
 impl Recording {
     pub(crate) fn new(subject: Option<u32>) -> Self {
-        let control = Control::default();
-        control.subject.store(subject.unwrap_or(0), Ordering::Relaxed);
-        Self { lanes: Vec::new(), control: Arc::new(control) }
+        Self { lanes: Vec::new(), control: Arc::new(Control::new(subject)) }
     }
 
     /// Starts one more device.

@@ -1,1 +1,25 @@
-//! Stub.
+//! A management library for GPUs that do not exist: `libnvidia-ml.so.1` for tests.
+//!
+//! Built as a C library it serves any client that loads that name; its GPUs follow a script of power
+//! whose energy is known exactly, publish it as an H100 does, and can be given faults. Time is real or
+//! virtual. Linked as a Rust library it describes such GPUs ([`Config`]) and controls a loaded copy
+//! ([`Fake`]).
+//!
+//! A process that loads the library by itself configures it by `LLEM_FAKE_NVML`: a JSON document, or
+//! the path of one, which is read again whenever it changes.
+//!
+//! It imitates publication, caching and read times as measured on an H100 with driver 580; it says
+//! nothing about how well a real sensor covers a load.
+
+mod client;
+mod config;
+mod exports;
+mod gpu;
+mod profile;
+mod replay;
+mod state;
+
+pub use client::{Fake, library_path};
+pub use config::{Config, Faults, GpuConfig, Time};
+pub use profile::{Profile, Random};
+pub use replay::Replay;

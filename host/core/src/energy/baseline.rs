@@ -70,7 +70,7 @@ pub enum BaselineError {
 
 /// Observes idle power over an interval in which the device has nothing to do.
 pub fn baseline(series: &Series, window: Window) -> Result<Baseline, BaselineError> {
-    let curve = Curve::around(series, window, 0.0, 0.0);
+    let curve = Curve::around(series, window, 0.0);
     let device = series.device.id.clone();
     if curve.len() < 21 {
         return Err(BaselineError::TooShort { device, found: curve.len() });

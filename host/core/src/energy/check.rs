@@ -116,7 +116,7 @@ fn judge(reading: &mut EnergyReading, other: &Estimate) {
 pub(super) fn plausible(reading: &mut EnergyReading, series: &Series) {
     let window = reading.window;
     if let Some(limit) = series.device.power_limit_watts {
-        let curve = Curve::around(series, window, 0.0, 0.0);
+        let curve = Curve::around(series, window, 0.0);
         let mean = reading.average_power_watts.map_or(0.0, Watts::get);
         let long = window.duration().get() >= 1.0;
         if second_means(&curve).chain(long.then_some(mean)).any(|p| p > OVER_LIMIT * limit.get()) {

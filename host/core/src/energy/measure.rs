@@ -11,7 +11,7 @@ use super::{
     budget::{COVERAGE_HALF_WIDTH, GAIN_HALF_WIDTH, MODEL_RELATIVE, rectangular},
     check::{self, Unusable},
     power, shape, throttle,
-    ticks::{Curve, Estimate, guard_banded, guard_length, tick_bounded},
+    ticks::{Curve, Estimate, MARGIN, guard_banded, guard_length, tick_bounded},
 };
 use crate::units::{Joules, Seconds, Watts, count};
 
@@ -48,36 +48,49 @@ pub struct Measurement {
 /// tokens must be counted in [`Measurement::window`]; an isolated job keeps its window.
 pub fn measure(series: &[Series], request: Request, settings: &Settings) -> Measurement {
     let wanted = Window { begin_ns: request.begin_ns, end_ns: request.end_ns };
-    let window = match request.mode {
-        Mode::Running => series.iter().find_map(|s| tick_window(s, wanted)).unwrap_or(wanted),
-        Mode::Isolated => wanted,
+    let mut bounded = match request.mode {
+        Mode::Running => {
+            let places = series.iter().enumerate();
+            let mut found = places.filter_map(|(place, s)| Some((place, tick_window(s, wanted)?)));
+            found.next()
+        }
+        Mode::Isolated => None,
     };
-    let read = |series: &Series| reading(series, window, request.mode, settings);
-    Measurement { window, readings: series.iter().map(read).collect() }
+    let window = bounded.as_ref().map_or(wanted, |(_, estimate)| estimate.window);
+    let read = |(place, series): (usize, &Series)| {
+        let own = bounded.take_if(|(owner, _)| *owner == place).map(|(_, estimate)| estimate);
+        reading(series, window, request.mode, own, settings)
+    };
+    Measurement { window, readings: series.iter().enumerate().map(read).collect() }
 }
 
-/// The window that a GPU's counter offers within the wanted one.
-fn tick_window(series: &Series, wanted: Window) -> Option<Window> {
+/// What a GPU's counter offers within the wanted window.
+fn tick_window(series: &Series, wanted: Window) -> Option<Estimate> {
     if series.device.scope != Scope::GpuBoard || series.calibration.counter != CounterState::Live {
         return None;
     }
-    let curve = Curve::around(series, wanted, 1.0, 1.0);
-    tick_bounded(&curve, wanted).ok().map(|estimate| estimate.window)
+    tick_bounded(&Curve::around(series, wanted, MARGIN), wanted).ok()
 }
 
-fn reading(series: &Series, window: Window, mode: Mode, settings: &Settings) -> EnergyReading {
+fn reading(
+    series: &Series,
+    window: Window,
+    mode: Mode,
+    bounded: Option<Estimate>,
+    settings: &Settings,
+) -> EnergyReading {
     let chosen = if check::happened(series, IncidentKind::DeviceLost, window) {
         Err((vec![Flag::DeviceLost], "the device was lost in the window".to_owned()))
     } else {
-        choose(series, window, mode)
+        choose(series, window, mode, bounded)
     };
     let mut reading = match chosen {
         Ok(estimate) => assemble(series, estimate, settings),
         Err((flags, reason)) => {
             let mut reading = EnergyReading::absent(series, window, reason);
             reading.flags = flags;
-            reading.checks.samples_joules =
-                power::samples(series, window).ok().map(|e| Joules::new(e.joules));
+            let samples = power::samples(series, window).ok();
+            reading.checks.samples_joules = samples.map(|estimate| Joules::new(estimate.joules));
             reading
         }
     };
@@ -97,9 +110,14 @@ fn reading(series: &Series, window: Window, mode: Mode, settings: &Settings) -> 
 
 type Refused = (Vec<Flag>, String);
 
-fn choose(series: &Series, window: Window, mode: Mode) -> Result<Estimate, Refused> {
+fn choose(
+    series: &Series,
+    window: Window,
+    mode: Mode,
+    bounded: Option<Estimate>,
+) -> Result<Estimate, Refused> {
     let (flag, reason) = match series.calibration.counter {
-        CounterState::Live => match by_counter(series, window, mode) {
+        CounterState::Live => match by_counter(series, window, mode, bounded) {
             Ok(estimate) => return Ok(estimate),
             Err(Unusable::Decreased) => {
                 return Err((vec![Flag::CounterDecreased], Unusable::Decreased.to_string()));
@@ -125,26 +143,25 @@ fn choose(series: &Series, window: Window, mode: Mode) -> Result<Estimate, Refus
     }
 }
 
-fn by_counter(series: &Series, window: Window, mode: Mode) -> Result<Estimate, Unusable> {
-    let period = series.calibration.period_seconds.map_or(0.1, Seconds::get);
-    let margin = guard_length(period) + 5.0 * period;
-    let curve = Curve::around(series, window, margin, margin);
-    let mut estimate = match mode {
-        Mode::Running => match tick_bounded(&curve, window) {
-            Ok(estimate) if estimate.window == window => Ok(estimate),
-            Err(fault @ (Unusable::Decreased | Unusable::Stuck)) => Err(fault),
-            _ => shape::interpolated(series, &curve, window),
-        },
-        Mode::Isolated => match guard_banded(&curve, window) {
+fn by_counter(
+    series: &Series,
+    window: Window,
+    mode: Mode,
+    bounded: Option<Estimate>,
+) -> Result<Estimate, Unusable> {
+    let curve = Curve::around(series, window, MARGIN);
+    let mut estimate = match (mode, bounded) {
+        (Mode::Running, Some(estimate)) => estimate,
+        (Mode::Running, None) => shape::interpolated(series, &curve, window)?,
+        (Mode::Isolated, _) => match guard_banded(&curve, window) {
             Err(Unusable::NoGuard) => {
-                shape::interpolated(series, &curve, window).map(|mut estimate| {
-                    estimate.flags.push(Flag::GuardMissing);
-                    estimate
-                })
+                let mut estimate = shape::interpolated(series, &curve, window)?;
+                estimate.flags.push(Flag::GuardMissing);
+                estimate
             }
-            other => other,
+            other => other?,
         },
-    }?;
+    };
     let joules = estimate.joules;
     if series.device.instrument == Instrument::CpuTime {
         estimate.method = Method::CpuTimeModel;

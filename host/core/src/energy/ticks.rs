@@ -7,13 +7,20 @@ use super::{
     Component, Flag, Method, Series, Window,
     budget::{LAG_HALF_WIDTH, rectangular},
     check::Unusable,
+    clockwork::place,
 };
 use crate::units::{Seconds, length};
 
 /// Fewest publications of a window that is not called short.
 const FULL_WINDOW_TICKS: usize = 50;
-/// Period assumed where the calibration has none.
+/// Period assumed where there is nothing to take it from.
 const DEFAULT_PERIOD: f64 = 0.1;
+/// Badly placed publications that are passed over at a window's edge.
+const MOST_SKIPPED: usize = 3;
+/// Fewest publications of a guard.
+const FEWEST_IDLE: usize = 5;
+/// How far around a window publications help to place each other, in seconds.
+pub(super) const MARGIN: f64 = 2.5;
 
 /// An energy with what led to it, before it is judged.
 pub(super) struct Estimate {
@@ -25,35 +32,42 @@ pub(super) struct Estimate {
     pub(super) flags: Vec<Flag>,
 }
 
-/// The publications near a window: seconds from an origin, joules from the first, half brackets.
+/// The publications near a window: seconds from its begin, joules from the first, time uncertainties.
 pub(super) struct Curve<'a> {
     series: &'a Series,
     origin_ns: u64,
-    pub(super) first: usize,
     pub(super) time: Vec<f64>,
     pub(super) energy: Vec<f64>,
-    pub(super) half: Vec<f64>,
+    standard: Vec<f64>,
+    /// Latest time by which each was certainly published, and earliest.
+    bounds: Vec<(f64, f64)>,
     pub(super) period: f64,
 }
 
 impl<'a> Curve<'a> {
-    /// The publications from `before` seconds before the window to `after` seconds after it.
-    pub(super) fn around(series: &'a Series, window: Window, before: f64, after: f64) -> Self {
+    /// The publications from `margin` seconds before the window to as long after it.
+    pub(super) fn around(series: &'a Series, window: Window, margin: f64) -> Self {
         let origin_ns = window.begin_ns;
         let time_of = |ns: u64| Seconds::between(origin_ns, ns).get();
         let ticks = &series.ticks;
-        let end = time_of(window.end_ns) + after;
-        let first = ticks.hi_ns.partition_point(|&ns| time_of(ns) < -before);
+        let end = time_of(window.end_ns) + margin;
+        let first = ticks.hi_ns.partition_point(|&ns| time_of(ns) < -margin);
         let last = ticks.lo_ns.partition_point(|&ns| time_of(ns) <= end).max(first);
         let unit = series.calibration.joules_per_count;
+        let bounds: Vec<(f64, f64)> =
+            (first..last).map(|i| (time_of(ticks.lo_ns[i]), time_of(ticks.hi_ns[i]))).collect();
+        let mids: Vec<f64> = bounds.iter().map(|b| f64::midpoint(b.0, b.1)).collect();
+        let halves: Vec<f64> = bounds.iter().map(|b| (b.1 - b.0) / 2.0).collect();
+        let period = series.calibration.period_seconds.map(Seconds::get);
+        let placed = place(&mids, &halves, period);
         Self {
             series,
             origin_ns,
-            first,
-            time: (first..last).map(|i| time_of(ticks.mid_ns(i))).collect(),
+            time: placed.iter().map(|p| p.time).collect(),
+            standard: placed.iter().map(|p| p.standard).collect(),
             energy: (first..last).map(|i| ticks.energy(first, i, unit).get()).collect(),
-            half: (first..last).map(|i| ticks.half_width(i).get()).collect(),
-            period: series.calibration.period_seconds.map_or(DEFAULT_PERIOD, Seconds::get),
+            bounds,
+            period: period.unwrap_or_else(|| typical_step(&mids)),
         }
     }
 
@@ -62,8 +76,8 @@ impl<'a> Curve<'a> {
     }
 
     /// The monotonic time of a publication.
-    pub(super) fn at_ns(&self, index: usize) -> u64 {
-        self.series.ticks.mid_ns(self.first + index)
+    fn at_ns(&self, index: usize) -> u64 {
+        after(self.origin_ns, self.time[index])
     }
 
     pub(super) fn seconds(&self, ns: u64) -> f64 {
@@ -104,11 +118,21 @@ impl<'a> Curve<'a> {
         (5.0 * self.period).max(0.5)
     }
 
-    /// The component of misplaced edges: half brackets times the power there.
+    /// The component of misplaced edges: uncertainties of their times and the powers there.
     pub(super) fn edges(&self, from: usize, to: usize, powers: (f64, f64)) -> Component {
-        let begin = rectangular(self.half[from]) * powers.0;
-        let end = rectangular(self.half[to]) * powers.1;
+        let begin = self.standard[from] * powers.0;
+        let end = self.standard[to] * powers.1;
         Component::type_b("edge_time", begin.hypot(end))
+    }
+
+    /// The first of some publications that is placed in time as well as most are, if one of the first few
+    /// is; otherwise the first.
+    fn well_placed(&self, mut places: impl Iterator<Item = usize> + Clone) -> usize {
+        let mut sorted = self.standard.clone();
+        sorted.sort_by(f64::total_cmp);
+        let usual = 1.5 * sorted[sorted.len() / 2];
+        let first = places.clone().next().expect("the caller has publications");
+        places.by_ref().take(MOST_SKIPPED).find(|&i| self.standard[i] <= usual).unwrap_or(first)
     }
 
     fn resolution(&self) -> Component {
@@ -121,7 +145,7 @@ impl<'a> Curve<'a> {
         if to - from < FULL_WINDOW_TICKS {
             flags.push(Flag::ShortWindow);
         }
-        if [from, to].iter().any(|&edge| self.half[edge] > 0.25 * self.period.max(0.02)) {
+        if [from, to].iter().any(|&edge| self.standard[edge] > 0.05 * self.period) {
             flags.push(Flag::SlowReads);
         }
         let window = Window { begin_ns: self.at_ns(from), end_ns: self.at_ns(to) };
@@ -139,7 +163,8 @@ pub(super) fn tick_bounded(curve: &Curve<'_>, wanted: Window) -> Result<Estimate
     if to < from + 2 {
         return Err(Unusable::NoTicks);
     }
-    let to = to - 1;
+    let from = curve.well_placed(from..to);
+    let to = curve.well_placed((from + 1..to).rev());
     if curve.time[from] - begin > curve.still() || end - curve.time[to] > curve.still() {
         return Err(Unusable::Stuck);
     }
@@ -153,35 +178,67 @@ pub(super) fn tick_bounded(curve: &Curve<'_>, wanted: Window) -> Result<Estimate
     Ok(estimate)
 }
 
-/// Energy between a publication in the idle guard before the window and one in the guard after it,
-/// less what the guards themselves took: timing errors meet idle power only.
+/// Energy between the idle guards before and after the window: each guard's publications are fitted by
+/// a line that is continued to the window's edge, so timing errors meet idle power only.
 pub(super) fn guard_banded(curve: &Curve<'_>, wanted: Window) -> Result<Estimate, Unusable> {
     let (begin, end) = (curve.seconds(wanted.begin_ns), curve.seconds(wanted.end_ns));
     let tail = end + 2.0 * curve.period;
-    let certain = |i: &usize| curve.time[*i] + curve.half[*i] <= begin;
-    let from = (0..curve.len()).rev().find(certain).ok_or(Unusable::NoGuard)?;
-    let to = (from..curve.len())
-        .find(|&i| curve.time[i] - curve.half[i] >= tail)
-        .ok_or(Unusable::NoGuard)?;
-    if begin - curve.time[from] > curve.still() || curve.time[to] - tail > curve.still() {
-        return Err(Unusable::Stuck);
+    let span = guard_length(curve.period) + curve.period;
+    // What may have been published after the begin, or before the tail's end, is no guard.
+    let first = curve.time.partition_point(|&t| t < begin - span);
+    let from = curve.bounds.partition_point(|bounds| bounds.1 <= begin);
+    let to = curve.bounds.partition_point(|bounds| bounds.0 < tail);
+    let last = curve.time.partition_point(|&t| t <= tail + span);
+    if from < first + FEWEST_IDLE || last < to + FEWEST_IDLE {
+        return Err(Unusable::NoGuard);
     }
-    curve.sound(from, to)?;
-    let guard = guard_length(curve.period);
-    let first = curve.time.partition_point(|&t| t < begin - guard - curve.period);
-    let last = curve.time.partition_point(|&t| t <= tail + guard + curve.period) - 1;
-    let (before, after) = (slope(curve, first, from)?, slope(curve, to, last)?);
-    let (lead, trail) = (begin - curve.time[from], curve.time[to] - end);
-    let joules = curve.energy[to] - curve.energy[from] - before.0 * lead - after.0 * trail;
-    let mut estimate = curve.estimate(Method::CounterGuard, joules, from, to);
+    curve.sound(first, last - 1)?;
+    let (before, after) = (curve.line(first..from, begin), curve.line(to..last, end));
+    let joules = after.energy - before.energy;
+    let mut estimate = curve.estimate(Method::CounterGuard, joules, from - 1, to);
     estimate.window = wanted;
-    estimate.components.push(curve.edges(from, to, (before.0, after.0)));
-    estimate
-        .components
-        .push(Component::type_a("guard_power", (before.1 * lead).hypot(after.1 * trail)));
-    let lag = rectangular(LAG_HALF_WIDTH) * (after.0 - before.0);
+    // Every publication of the guards was used, so neither their number nor one slow read matters.
+    estimate.flags.clear();
+    estimate.components.push(Component::type_a("guard_fit", before.standard.hypot(after.standard)));
+    let lag = rectangular(LAG_HALF_WIDTH) * (after.power - before.power);
     estimate.components.push(Component::type_b("publication_lag", lag));
     Ok(estimate)
+}
+
+/// The median distance of publications.
+fn typical_step(times: &[f64]) -> f64 {
+    let mut steps: Vec<f64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    steps.sort_by(f64::total_cmp);
+    steps.get(steps.len() / 2).copied().unwrap_or(DEFAULT_PERIOD)
+}
+
+/// A guard's line at a window's edge.
+struct Guard {
+    energy: f64,
+    power: f64,
+    standard: f64,
+}
+
+impl Curve<'_> {
+    /// Fits a line through publications, each as certain as its time, and continues it to a time.
+    fn line(&self, range: std::ops::Range<usize>, at: f64) -> Guard {
+        let weight = |i: usize| self.standard[i].powi(-2);
+        let total: f64 = range.clone().map(weight).sum();
+        let mean = |value: &dyn Fn(usize) -> f64| {
+            range.clone().map(|i| weight(i) * value(i)).sum::<f64>() / total
+        };
+        let (centre, middle) = (mean(&|i| self.time[i]), mean(&|i| self.energy[i]));
+        let square = mean(&|i| (self.time[i] - centre).powi(2));
+        let power = mean(&|i| (self.time[i] - centre) * (self.energy[i] - middle)) / square;
+        let residual = |i: usize| self.energy[i] - middle - power * (self.time[i] - centre);
+        let freedom = length(range.len()) - 2.0;
+        // Scatter of the publications around the line, or what their times allow, whichever is more.
+        let scatter = mean(&|i| residual(i).powi(2)) * length(range.len()) / freedom;
+        let allowed = (power * power * length(range.len()) / total).max(scatter);
+        let reach = at - centre;
+        let variance = allowed / length(range.len()) * (1.0 + reach * reach / square);
+        Guard { energy: middle + power * reach, power, standard: variance.sqrt() }
+    }
 }
 
 /// How long the device must be idle on each side of an isolated window.
@@ -189,14 +246,14 @@ pub(super) fn guard_length(period: f64) -> f64 {
     (10.0 * period).max(1.0)
 }
 
-/// Mean power over a guard and its standard error.
-fn slope(curve: &Curve<'_>, from: usize, to: usize) -> Result<(f64, f64), Unusable> {
-    if to < from + 4 {
-        return Err(Unusable::NoGuard);
-    }
-    curve.sound(from, to)?;
-    let mean = curve.power(from, to);
-    let squares: f64 = (from..to).map(|i| (curve.power(i, i + 1) - mean).powi(2)).sum();
-    let count = length(to - from);
-    Ok((mean, (squares / (count - 1.0) / count).sqrt()))
+/// A time some seconds after, or before, another.
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "windows last hours at most, so nanoseconds fit"
+)]
+fn after(origin_ns: u64, seconds: f64) -> u64 {
+    let distance = (seconds.abs() * 1e9).round() as u64;
+    if seconds < 0.0 { origin_ns.saturating_sub(distance) } else { origin_ns + distance }
 }
