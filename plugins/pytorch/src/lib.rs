@@ -6,6 +6,8 @@
 
 mod observe;
 mod plan;
+#[path = "../../shared/release.rs"]
+mod release;
 mod schema;
 mod worker;
 

@@ -4,12 +4,16 @@
 
 use llem_sdk::{DefaultValue, prelude::*};
 
+use crate::release;
+
 const LATEST: &str = "5.23.0";
 const RELEASES: &[&str] = &[LATEST, "5.17.0"];
 
-/// Rules of the latest release that an earlier one does not have.
-const SINCE_PAGE_SIZE: &[&str] =
-    &["pytorch.continuous-batching-01", "pytorch.continuous-batching-13"];
+/// What the cache's page size is called where `page_size` does not exist yet.
+const BLOCK_SIZE: &str = "continuous_batching.block_size";
+
+/// The rule that says that [`BLOCK_SIZE`] has been replaced.
+const REPLACED: &str = "pytorch.continuous-batching-13";
 
 pub(crate) static TABLE: SchemaTable = SchemaTable {
     release: LATEST,
@@ -45,46 +49,15 @@ const fn section(id: &'static str, title: &'static str, doc: &'static str) -> Se
 
 /// The schema of a release.
 pub(crate) fn of(release: &str) -> Result<Schema, Error> {
-    if !RELEASES.contains(&release) {
-        return Err(Error::unknown_release(release));
-    }
-    let mut schema = TABLE.to_schema();
-    release.clone_into(&mut schema.release);
-    let wanted = version(release);
-    schema.parameters.retain(|it| it.since.as_deref().is_none_or(|since| version(since) <= wanted));
+    let mut schema = release::schema(&TABLE, RELEASES, release)?;
     if release != LATEST {
-        schema.rules.retain(|rule| !SINCE_PAGE_SIZE.contains(&rule.id.as_str()));
-        for parameter in &mut schema.parameters {
-            if parameter.path == "continuous_batching.block_size" {
-                parameter.deprecated = None;
-                parameter.default = DefaultValue::Fixed(Value::Integer(256));
-            }
+        schema.rules.retain(|rule| rule.id != REPLACED);
+        for parameter in schema.parameters.iter_mut().filter(|it| it.path == BLOCK_SIZE) {
+            parameter.deprecated = None;
+            parameter.default = DefaultValue::Fixed(Value::Integer(256));
         }
     }
-    let paths: Vec<&str> = schema.parameters.iter().map(|it| it.path.as_str()).collect();
-    schema.rules.retain_mut(|rule| {
-        rule.effects.retain(|effect| paths.contains(&effect.path.as_str()));
-        known(&rule.when, &paths)
-    });
     Ok(schema)
-}
-
-/// Whether a rule names no parameter that the release lacks.
-fn known(when: &str, paths: &[&str]) -> bool {
-    let lacking = TABLE.parameters.iter().filter(|it| it.since.is_some());
-    !lacking.filter(|it| !paths.contains(&it.path)).any(|it| names(when, it.path))
-}
-
-/// Whether an expression contains a path that no longer path continues.
-fn names(when: &str, path: &str) -> bool {
-    when.match_indices(path).any(|(at, _)| {
-        !when[at + path.len()..]
-            .starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'))
-    })
-}
-
-fn version(text: &str) -> Vec<u32> {
-    text.split('.').filter_map(|part| part.parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -98,6 +71,7 @@ mod tests {
         assert!(has(&new, "continuous_batching.page_size"));
         assert!(!has(&old, "continuous_batching.page_size"));
         assert!(old.rules.iter().all(|rule| !rule.when.contains("page_size")));
+        assert!(of("4.0.0").is_err());
     }
 
     #[test]

@@ -183,7 +183,8 @@ def _more(path: str, record: Record, overlay: Overlay) -> Record:
         "suggested": overlay.suggested.get(path),
         "modes": _first(overlay.modes, path),
         "since": since,
-        "native": native + (f".until({rust.text(overlay.until[path])})" if path in overlay.until else ""),
+        "until": overlay.until.get(path),
+        "native": native,
     }
 
 
@@ -195,7 +196,21 @@ def _native(path: str, record: Record, overlay: Overlay) -> str:
         return f".request({rust.text(name)})"
     if any(fnmatch.fnmatchcase(path, pattern) for pattern in overlay.build):
         return ".build()"
-    return ""
+    return _flag(record) if record.get("flag") else ""
+
+
+def _flag(record: Record) -> str:
+    """How a flag is written, by the kind of its argument."""
+    flag, style = record["flag"], record.get("flag_style")
+    if not flag.startswith("--"):
+        return ""
+    if record["type"] == "bool" and len([name for name in record.get("flags") or [] if name.startswith("--")]) > 1:
+        return f".native(Native::OnOff({rust.text(flag)}, {rust.text('--no-' + flag[2:])}))"
+    if record["type"] == "bool" and "." not in flag and style != "optional_value":
+        return f".native(Native::Switch({rust.text(flag)}))"
+    if style == "multi" or (style is None and record["type"] == "list" and "." not in flag):
+        return f".native(Native::Words({rust.text(flag)}))"
+    return f".flag({rust.text(flag)})"
 
 
 def _plain(path: str, record: Record) -> str:

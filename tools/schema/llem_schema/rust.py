@@ -156,7 +156,8 @@ def row(path: str, record: Record, more: Record) -> str:
         out += f".since({text(more['since'])})"
     if record.get("deprecated"):
         out += ".deprecated(\"The engine has replaced it.\")"
-    return out + f".source({text(record['source'] or 'the engine')})"
+    out += f".source({text(record['source'] or 'the engine')})"
+    return f"Param {{ until: Some({text(more['until'])}), ..{out} }}" if more.get("until") else out
 
 
 def fallback(record: Record, more: Record) -> str:

@@ -1,0 +1,69 @@
+//! The parameter space, one table for all releases.
+//!
+//! The rows are data that `tools/schema` writes; a release's schema is the rows that it has.
+
+use llem_sdk::prelude::*;
+
+use crate::release;
+
+const RELEASES: &[&str] = &["0.33.0", "0.24.0"];
+
+pub(crate) static TABLE: SchemaTable = SchemaTable {
+    release: RELEASES[0],
+    sections: &[
+        section(
+            "engine",
+            "Engine",
+            "Arguments of the engine and the fields of its nested configurations; alike in both modes.",
+        ),
+        section("sampling", "Sampling", "`SamplingParams`, or the request field of the same name."),
+        section("server", "Server", "Options of the HTTP server."),
+        section("completion", "Completion requests", "Fields of `/v1/completions`."),
+        section(
+            "chat",
+            "Chat requests",
+            "Fields of `/v1/chat/completions`; giving one chooses chat requests.",
+        ),
+        section("env", "Environment", "Environment variables of the engine."),
+    ],
+    parameters: &include!("../data/parameters.in"),
+    rules: &include!("../data/rules.in"),
+    code_rules: false,
+    unknown: UnknownPolicy::Reject,
+};
+
+const fn section(id: &'static str, title: &'static str, doc: &'static str) -> SectionDef {
+    SectionDef { id, title, doc }
+}
+
+/// The schema of a release.
+pub(crate) fn of(release: &str) -> Result<Schema, Error> {
+    release::schema(&TABLE, RELEASES, release)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn has(schema: &Schema, path: &str) -> bool {
+        schema.parameters.iter().any(|it| it.path == path)
+    }
+
+    #[test]
+    fn each_release_has_its_own_parameters() {
+        let (old, new) = (of("0.24.0").unwrap(), of("0.33.0").unwrap());
+        assert!(has(&old, "engine.max_num_partial_prefills"));
+        assert!(!has(&new, "engine.max_num_partial_prefills"));
+        assert!(!has(&old, "engine.max_num_queued_reqs"));
+        assert!(has(&new, "engine.max_num_queued_reqs"));
+        assert!(has(&old, "engine.max_num_seqs") && has(&new, "engine.max_num_seqs"));
+    }
+
+    #[test]
+    fn enough_energy_relevant_parameters_have_values_to_sweep() {
+        let schema = of("0.24.0").unwrap();
+        let ready =
+            schema.parameters.iter().filter(|it| it.energy_relevant && !it.suggested.is_empty());
+        assert!(ready.count() >= 30);
+    }
+}
