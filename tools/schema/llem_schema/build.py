@@ -104,6 +104,7 @@ class Overlay:
         self.since: dict[str, str] = body.get("since", {})
         self.until: dict[str, str] = body.get("until", {})
         self.refused: dict[str, str] = body.get("refused", {})
+        self.unexpressed: dict[str, str] = body.get("unexpressed", {})
         self.request: list[str] = body.get("request", [])
         self.build: list[str] = body.get("build", [])
         self.modes: dict[str, str] = body.get("modes", {})
@@ -132,7 +133,7 @@ def write(engine: Engine, reports: Path, overlays: Path, plugins: Path) -> str:
         if record.get("internal"):
             continue
         for path in _expanded(record, engine):
-            records.setdefault(path, record)
+            records[path] = _merged(records[path], record) if path in records else record
     folder = plugins / engine.plugin / "data"
     folder.mkdir(exist_ok=True)
     rows = [rust.row(path, record, _more(path, record, overlay)) for path, record in sorted(records.items())]
@@ -154,6 +155,14 @@ def _own(record: Record) -> Record:
         "default": None,
         **record,
     }
+
+
+def _merged(first: Record, other: Record) -> Record:
+    """One record of a name that several classes have, of which a study uses one."""
+    if first["section"] == "own" or not (first.get("choices") and other.get("choices")):
+        return first
+    both = [*first["choices"], *(choice for choice in other["choices"] if choice not in first["choices"])]
+    return {**first, "choices": both, "default": None, "effective_default": None}
 
 
 def _expanded(record: Record, engine: Engine) -> list[str]:
@@ -234,6 +243,8 @@ def _rules(
     for rule in rules:
         name = f"{engine.plugin}.{rule['id'].split('/', 1)[1].replace('/', '-')}"
         try:
+            if name in overlay.unexpressed:
+                raise cel.Unexpressed(overlay.unexpressed[name])
             if any(change["target"] in definitions for change in rule.get("set", [])):
                 raise cel.Unexpressed("defines a fact that the other rules have inline")
             rows.append(_rule(name, rule, names, records))

@@ -163,7 +163,7 @@ def row(path: str, record: Record, more: Record) -> str:
 def fallback(record: Record, more: Record) -> str:
     """What holds when a parameter is not given."""
     if record.get("required") or record.get("default_kind") == "required":
-        return 'Fallback::Engine("set by the host")'
+        return 'Fallback::Engine("no default")'
     default = record.get("effective_default", record.get("default"))
     if isinstance(default, dict) and "$class" in default:
         return f"Fallback::Engine({text('a ' + default['$class'] + ' of its own defaults')})"

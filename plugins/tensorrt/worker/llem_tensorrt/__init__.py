@@ -1,0 +1,1 @@
+"""The TensorRT-LLM worker: the LLM API behind `llem-batch/1`."""
