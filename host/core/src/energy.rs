@@ -12,7 +12,10 @@ mod baseline;
 mod budget;
 mod check;
 mod clockwork;
+mod emission;
 mod measure;
+mod nnls;
+mod phases;
 mod power;
 mod reading;
 mod regression;
@@ -22,11 +25,16 @@ mod throttle;
 mod ticks;
 mod total;
 mod window;
+mod work;
 
 pub use baseline::{Baseline, BaselineError, Baselines, NetEnergy, baseline};
 pub use budget::{Calibrated, Component, Evaluation, Uncertainty};
 pub use check::{Checks, Verdict};
+pub use emission::{CarbonIntensity, Emission, EmissionError, emission};
 pub use measure::{Measurement, Request, Settings, measure};
+pub use phases::{
+    Attribution, AttributionError, Coefficient, PhaseShare, RequestEnergy, StepSource, attribute,
+};
 pub use reading::{EnergyReading, Flag, Method};
 pub use series::{
     Calibration, CounterState, Device, Incident, IncidentKind, Instrument, Lane, Samples, Scope,
@@ -35,3 +43,4 @@ pub use series::{
 pub use throttle::{Throttle, throttle};
 pub use total::{Total, total};
 pub use window::{Mode, Window};
+pub use work::{Step, StepShare};

@@ -76,7 +76,7 @@ impl<'a> Curve<'a> {
     }
 
     /// The monotonic time of a publication.
-    fn at_ns(&self, index: usize) -> u64 {
+    pub(super) fn at_ns(&self, index: usize) -> u64 {
         after(self.origin_ns, self.time[index])
     }
 

@@ -1,0 +1,88 @@
+//! What devices can do at most, as their vendors state it.
+//!
+//! The table is data; a device that is not in it has no peak, and no utilisation is made up.
+
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+
+static TABLE: LazyLock<Table> =
+    LazyLock::new(|| toml::from_str(include_str!("peaks.toml")).expect("the table was tested"));
+
+/// Formats of numbers that have a peak of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NumberFormat {
+    /// IEEE single precision, without tensor cores.
+    Fp32,
+    /// IEEE half precision on tensor cores.
+    Fp16,
+    /// Brain floating point on tensor cores.
+    Bf16,
+    /// Eight-bit floating point on tensor cores.
+    Fp8,
+}
+
+/// The most that one device can do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peak {
+    /// Names as the driver states them.
+    pub names: Vec<String>,
+    /// Dense operations per second.
+    pub fp32: Option<f64>,
+    /// Dense operations per second.
+    pub fp16: Option<f64>,
+    /// Dense operations per second.
+    pub bf16: Option<f64>,
+    /// Dense operations per second.
+    pub fp8: Option<f64>,
+    /// Memory bandwidth in bytes per second.
+    pub memory_bytes_per_second: f64,
+    /// Where the figures are from.
+    pub source: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Table {
+    device: Vec<Peak>,
+}
+
+/// The peak of a device by its name, if it is known.
+///
+/// ```
+/// use llem_core::flops::{NumberFormat, peak};
+/// let h100 = peak("NVIDIA H100 80GB HBM3").unwrap();
+/// assert_eq!(h100.dense(NumberFormat::Bf16), Some(989.4e12));
+/// assert!(peak("NVIDIA X1").is_none());
+/// ```
+pub fn peak(device: &str) -> Option<&'static Peak> {
+    TABLE.device.iter().find(|peak| peak.names.iter().any(|name| name == device))
+}
+
+impl Peak {
+    /// Dense operations per second in a format.
+    pub fn dense(&self, format: NumberFormat) -> Option<f64> {
+        match format {
+            NumberFormat::Fp32 => self.fp32,
+            NumberFormat::Fp16 => self.fp16,
+            NumberFormat::Bf16 => self.bf16,
+            NumberFormat::Fp8 => self.fp8,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_every_row_has_a_source() {
+        let mut names: Vec<&String> = TABLE.device.iter().flat_map(|peak| &peak.names).collect();
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        assert!(TABLE.device.iter().all(|peak| !peak.source.is_empty()));
+    }
+}
