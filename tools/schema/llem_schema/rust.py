@@ -71,7 +71,7 @@ def param_type(kind: Record, scale: str) -> str:
         )
     if name == "list":
         item = kind.get("items") or {"type": "any"}
-        rendered = "Type::Object" if item["type"] == "list" or item.get("alts") else param_type(item, "Linear")
+        rendered = "Type::Object" if item["type"] == "list" else param_type(item, "Linear")
         return f"Type::Items {{ item: &{rendered}, min: None, max: None }}"
     if name in ("map", "object", "any"):
         return "Type::Object"
