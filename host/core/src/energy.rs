@@ -17,6 +17,8 @@ mod measure;
 mod nnls;
 mod phases;
 mod power;
+#[cfg(test)]
+mod properties;
 mod reading;
 mod regression;
 mod series;

@@ -8,19 +8,16 @@ use crate::simulation::Simulation;
 /// The recording with publications at the middle of their brackets.
 fn idle_load_square() -> Replay {
     let text = include_str!("../../../../tests/fixtures/h100/idle_load_square.csv");
-    let mut middle = String::new();
-    for line in text.lines() {
-        let (low, rest) = line.split_once(',').expect("columns");
-        let (high, rest) = rest.split_once(',').expect("columns");
-        let number = |cell: &str| cell.parse::<f64>();
-        match (number(low), number(high)) {
-            (Ok(low), Ok(high)) => {
-                middle.push_str(&format!("{},{rest}\n", f64::midpoint(low, high)));
-            }
-            _ => middle.push_str("at_seconds,energy_mj,average_mw,instant_mw\n"),
-        }
-    }
-    Replay::from_csv(&middle)
+    let middle = |line: &str| {
+        let (low, rest) = line.split_once(',')?;
+        let (high, rest) = rest.split_once(',')?;
+        let middle = f64::midpoint(low.parse().ok()?, high.parse().ok()?);
+        Some(format!("{middle},{rest}"))
+    };
+    let heading = "at_seconds,energy_mj,average_mw,instant_mw".to_owned();
+    let rows = text.lines().filter_map(middle);
+    let table = std::iter::once(heading).chain(rows).collect::<Vec<_>>().join("\n");
+    Replay::from_csv(&table)
 }
 
 #[test]
