@@ -1,23 +1,23 @@
-"""Writes plugins/*/data from extraction reports.
+"""Writes plugins/*/data from the reports in this folder.
 
-usage: build.py REPORTS [PLUGIN...]      REPORTS holds the reports and `constraints.json`
+usage: build.py [PLUGIN...]
 """
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
 
 from llem_schema.build import ENGINES, write  # noqa: E402
 
 
 def main() -> None:
     """Builds the named plugins, or all."""
-    reports, wanted = Path(sys.argv[1]), sys.argv[2:]
-    here = Path(__file__).parent
+    wanted = sys.argv[1:]
     for engine in ENGINES:
         if not wanted or engine.plugin in wanted:
-            print(write(engine, reports, here / "overlay", here.parent.parent / "plugins"))
+            print(write(engine, HERE / "reports", HERE / "overlay", HERE.parent.parent / "plugins"))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import lzma
 import re
 import tomllib
 from pathlib import Path
@@ -124,9 +125,25 @@ def _first(table: dict[str, str], path: str) -> str | None:
     return next((value for pattern, value in table.items() if fnmatch.fnmatchcase(path, pattern)), None)
 
 
+def load(reports: Path, name: str) -> Any:
+    """A report, packed or plain."""
+    packed = reports / f"{name}.xz"
+    return json.loads(lzma.decompress(packed.read_bytes()) if packed.exists() else (reports / name).read_bytes())
+
+
 def write(engine: Engine, reports: Path, overlays: Path, plugins: Path) -> str:
-    """Writes `parameters.in` and `rules.in` of a plugin; returns what was done."""
-    report = json.loads((reports / engine.report).read_text())
+    """Writes the data files of a plugin; returns what was done."""
+    folder = plugins / engine.plugin / "data"
+    folder.mkdir(parents=True, exist_ok=True)
+    rendered = render(engine, reports, overlays)
+    for name, rows in rendered.items():
+        (folder / name).write_text("[\n" + "".join(f"{row},\n" for row in rows) + "]\n")
+    return f"{engine.plugin}: " + ", ".join(f"{len(rows)} rows of {name}" for name, rows in rendered.items())
+
+
+def render(engine: Engine, reports: Path, overlays: Path) -> dict[str, list[str]]:
+    """The rows of a plugin's data files, by file."""
+    report = load(reports, engine.report)
     overlay = Overlay(overlays / f"{engine.plugin}.toml")
     records: dict[str, Record] = {}
     for record in [*map(_own, overlay.own), *report["params"]]:
@@ -134,14 +151,9 @@ def write(engine: Engine, reports: Path, overlays: Path, plugins: Path) -> str:
             continue
         for path in _expanded(record, engine):
             records[path] = _merged(records[path], record) if path in records else record
-    folder = plugins / engine.plugin / "data"
-    folder.mkdir(exist_ok=True)
-    rows = [rust.row(path, record, _more(path, record, overlay)) for path, record in sorted(records.items())]
-    _save(folder / "parameters.in", rows)
+    parameters = [rust.row(path, record, _more(path, record, overlay)) for path, record in sorted(records.items())]
     rules, unexpressed = _rules(engine, reports, overlay, records)
-    _save(folder / "rules.in", rules)
-    _save(folder / "unexpressed.in", unexpressed)
-    return f"{engine.plugin}: {len(rows)} parameters, {len(rules)} rules, {len(unexpressed)} rules not expressed"
+    return {"parameters.in": parameters, "rules.in": rules, "unexpressed.in": unexpressed}
 
 
 def _own(record: Record) -> Record:
@@ -170,10 +182,6 @@ def _expanded(record: Record, engine: Engine) -> list[str]:
         return [record["path"]]
     path = engine.path(record)
     return [path.replace("linear|moe", part) for part in ("linear", "moe")] if "|" in path else [path]
-
-
-def _save(file: Path, rows: list[str]) -> None:
-    file.write_text("[\n" + "".join(f"{row},\n" for row in rows) + "]\n")
 
 
 def _more(path: str, record: Record, overlay: Overlay) -> Record:
@@ -237,7 +245,7 @@ def _rules(
 ) -> tuple[list[str], list[str]]:
     rows = [_refusal(engine, path, reason) for path in sorted(records) if (reason := overlay.refusal(path))]
     missing = []
-    rules = json.loads((reports / "constraints.json").read_text())["engines"][engine.rules]["rules"]
+    rules = load(reports, "constraints.json")["engines"][engine.rules]["rules"]
     definitions = _definitions(rules)
     names = _names(engine, overlay, records, definitions)
     for rule in rules:
