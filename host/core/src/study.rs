@@ -7,6 +7,7 @@ mod check;
 mod duration;
 mod expand;
 mod experiment;
+mod json_schema;
 mod keys;
 mod node;
 mod parse;
@@ -14,6 +15,9 @@ mod problem;
 mod rules;
 mod settings;
 mod sweep;
+#[cfg(test)]
+mod tests;
+mod write;
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -22,12 +26,15 @@ pub use expand::{
     Canonicalise, Expansion, Factor, Facts, Merged, Note, Skipped, Undecided, expand, no_code_rules,
 };
 pub use experiment::{Experiment, ExperimentId, Settings};
+pub use json_schema::json_schema;
 pub use parse::parse;
 pub use problem::Problem;
 pub use settings::{
     Baseline, Limits, MeasureSettings, Model, Order, Repeats, Rest, Slo, Source, Traffic, Warmup,
     Workload,
 };
+
+pub use write::{Init, init, resolved};
 
 use self::sweep::{Assignment, Dimension, DimensionKind, Exclude, Explicit, Sample, Target};
 use crate::backend::{Runner, Value};

@@ -8,7 +8,9 @@ mod drafts;
 mod facts;
 mod levels;
 mod points;
+mod ruleset;
 mod space;
+mod view;
 
 use std::{collections::BTreeMap, sync::Arc};
 

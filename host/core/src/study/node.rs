@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use toml_edit::{Document, Item, Table, TableLike};
+use toml_edit::{Document, Item, TableLike};
 
 use super::problem::{Fault, Problem, Source};
 use crate::backend::Value;
@@ -57,6 +57,8 @@ impl Node {
     pub(super) fn value(&self) -> Value {
         match &self.data {
             Data::Scalar(value) => value.clone(),
+            // TOML has no null; this is how a study writes it.
+            Data::Table { entries, inline: true } if is_null(entries) => Value::Null,
             Data::Array(_) | Data::Table { .. } => Value::Json(self.json()),
         }
     }
@@ -64,12 +66,18 @@ impl Node {
     fn json(&self) -> serde_json::Value {
         match &self.data {
             Data::Scalar(value) => value.clone().into(),
+            Data::Table { entries, inline: true } if is_null(entries) => serde_json::Value::Null,
             Data::Array(items) => items.iter().map(Self::json).collect(),
             Data::Table { entries, .. } => {
                 entries.iter().map(|entry| (entry.key.clone(), entry.node.json())).collect()
             }
         }
     }
+}
+
+/// Whether a table is `{ null = true }`.
+fn is_null(entries: &[Entry]) -> bool {
+    matches!(entries, [Entry { key, node: Node { data: Data::Scalar(Value::Boolean(true)), .. }, .. }] if key == "null")
 }
 
 /// A value as messages show it.
@@ -86,7 +94,7 @@ pub(super) fn found(value: &Value) -> String {
 /// Reads TOML; what is no data of a study (dates, not-a-number) is a problem.
 pub(super) fn read(source: &Source, problems: &mut Vec<Problem>) -> Option<Vec<Entry>> {
     match Document::parse(source.text.as_str()) {
-        Ok(document) => Some(table(document.as_table(), source, problems)),
+        Ok(document) => Some(entries(document.as_table(), source, problems)),
         Err(error) => {
             let message = error.message().trim().replace('\n', ", ");
             problems.push(source.problem(
@@ -96,10 +104,6 @@ pub(super) fn read(source: &Source, problems: &mut Vec<Problem>) -> Option<Vec<E
             None
         }
     }
-}
-
-fn table(table: &Table, source: &Source, problems: &mut Vec<Problem>) -> Vec<Entry> {
-    entries(table, source, problems)
 }
 
 fn entries(table: &dyn TableLike, source: &Source, problems: &mut Vec<Problem>) -> Vec<Entry> {

@@ -344,13 +344,14 @@ impl Parser<'_> {
             let known = || ids.iter().map(String::as_str).chain(SWEEPABLE);
             let near = nearest(head, known());
             if named || near.is_some() {
-                let fault = Fault::new(format!(
+                let mut fault = Fault::new(format!(
                     "the study has no plugin `{head}`; it has {}",
                     listed(known())
-                ))
-                .nearest(near)
-                .help(format!("add `[plugin.{head}]` to use that plugin"));
-                self.fault(key_span, fault);
+                ));
+                if near.is_none() {
+                    fault = fault.help(format!("add `[plugin.{head}]` to use that plugin"));
+                }
+                self.fault(key_span, fault.nearest(near));
                 return None;
             }
             self.plugins.push(PluginUse::named(head, key_span.clone()));

@@ -76,10 +76,14 @@ pub(in super::super) fn check_syntax(text: &str) -> Result<(), String> {
 
 fn parse(text: &str) -> Result<cel::IdedExpr, String> {
     Parser::new().parse(text).map_err(|errors| {
-        errors
-            .errors
-            .first()
-            .map_or_else(|| "it does not parse".to_owned(), |error| error.msg.trim().to_owned())
+        // The parser lists every token that would have been right; what is wrong is enough.
+        let message = errors.errors.first().map_or("it does not parse", |error| error.msg.trim());
+        message
+            .split(" expecting ")
+            .next()
+            .unwrap_or(message)
+            .trim_start_matches("Syntax error: ")
+            .to_owned()
     })
 }
 
