@@ -30,3 +30,29 @@ pub(crate) fn with_files(step: Step) -> Step {
 pub(crate) fn with_builder(step: Step) -> Step {
     step.with_file(BUILD, include_str!("../worker/build.py"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs};
+
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_worker_travels() {
+        let mut wanted = BTreeSet::from([MAIN.to_owned()]);
+        for (folder, package) in
+            [("../worker/llem_worker", "llem_worker"), ("worker/llem_tensorrt", "llem_tensorrt")]
+        {
+            let folder = format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"));
+            for entry in fs::read_dir(folder).expect("the package is there") {
+                let name =
+                    entry.expect("it can be read").file_name().into_string().expect("it is text");
+                if name.ends_with(".py") {
+                    wanted.insert(format!("worker/{package}/{name}"));
+                }
+            }
+        }
+        let found: BTreeSet<String> = FILES.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(found, wanted);
+    }
+}

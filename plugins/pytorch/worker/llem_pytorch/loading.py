@@ -47,6 +47,10 @@ def load(model: str, seed: int, settings: Settings) -> tuple[Any, Source]:
     if keywords["dtype"] != "auto" and not isinstance(getattr(torch, keywords["dtype"], None), torch.dtype):
         raise WorkerFailure(BAD_PARAMETER, f"torch has no dtype: `{keywords['dtype']}`")
     device_map = keywords.pop("device_map", None)
+    if isinstance(keywords.get("max_memory"), dict):
+        # JSON has text keys only; a GPU's key is its number.
+        limits = keywords["max_memory"]
+        keywords["max_memory"] = {int(name) if name.isdigit() else name: size for name, size in limits.items()}
     settings.finish()
     if source.kind == RANDOM:
         network = _random(source, seed, keywords, device_map, config)
