@@ -2,9 +2,12 @@
 //!
 //! How a domain is read is in the files beside this one.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
-use llem_core::energy::{Calibration, CounterState, Device, Instrument, Scope};
+use llem_core::{
+    energy::{Calibration, CounterState, Device, Instrument, Scope},
+    units::Seconds,
+};
 
 use super::{perf, powercap};
 use crate::{
@@ -13,12 +16,15 @@ use crate::{
     sensor::{Fault, Sensor},
 };
 
-/// How long a counter is watched to see whether it advances.
-const LIVENESS: Duration = Duration::from_millis(100);
+/// How long counters are watched to see whether they advance, in seconds, and at most.
+const LIVENESS: f64 = 0.1;
+const PATIENCE: f64 = 1.0;
 /// Power above which a counter's advance is not believed, in watts.
 const HIGHEST_POWER: f64 = 2_000.0;
-/// Relative difference below which two packages are the same counter seen twice.
-const MIRROR: f64 = 1e-6;
+/// Fewest advances by which two counters can be told apart.
+const FEWEST_ADVANCES: usize = 10;
+/// Distance of reads while counters are watched.
+const WATCH_STEP_NS: u64 = 200_000;
 
 /// What a domain comprises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +37,8 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Domain {
     pub(crate) kind: Kind,
-    pub(crate) package: u32,
+    /// Number of the package, with that of the die where a package has several counters.
+    pub(crate) package: String,
     pub(crate) joules_per_count: f64,
     pub(crate) source: Source,
 }
@@ -60,7 +67,7 @@ impl Domain {
         Device {
             id,
             name: format!("RAPL {part} {}", self.package),
-            index: Some(self.package),
+            index: self.package.split('-').next().and_then(|number| number.parse().ok()),
             scope,
             instrument,
             facts: [("source".to_owned(), source)].into(),
@@ -147,31 +154,86 @@ fn living(domains: Vec<Domain>) -> (Vec<Domain>, bool) {
     let mut denied = false;
     let mut open = Vec::new();
     for domain in domains {
-        let opened = domain.open().and_then(|mut rapl| Ok((rapl.counter()?, rapl)));
+        let opened = domain.open().and_then(|mut rapl| rapl.counter().map(|_| rapl));
         match opened {
-            Ok((first, rapl)) => open.push((domain, rapl, first)),
+            Ok(rapl) => open.push((domain, rapl)),
             Err(fault) => denied |= fault == Fault::Denied,
         }
     }
     if open.is_empty() {
         return (Vec::new(), denied);
     }
-    let begin = System.now_ns();
-    let time = u64::try_from(LIVENESS.as_nanos()).unwrap_or(0);
-    while System.now_ns() < begin + time {
-        std::hint::spin_loop();
-    }
-    let mut living: Vec<(Domain, f64)> = Vec::new();
-    for (domain, mut rapl, first) in open {
-        let Ok(last) = rapl.counter() else { continue };
-        let counts = llem_core::units::Seconds::between(first, last).get() * 1e9;
-        let joules = counts * domain.joules_per_count;
-        let mirrored = living.iter().any(|(other, seen)| {
-            other.kind == domain.kind && (joules - seen).abs() <= MIRROR * seen
-        });
-        if joules > 0.0 && joules / LIVENESS.as_secs_f64() < HIGHEST_POWER && !mirrored {
-            living.push((domain, joules));
+    let (histories, seconds) = watch(&mut open);
+    let mut living: Vec<usize> = Vec::new();
+    for (place, (domain, ..)) in open.iter().enumerate() {
+        let history = &histories[place];
+        let counts = history.last().unwrap_or(&0) - history.first().unwrap_or(&0);
+        let joules = whole(counts) * domain.joules_per_count;
+        let mirror =
+            |&other: &usize| open[other].0.kind == domain.kind && same(&histories[other], history);
+        let plausible = joules > 0.0 && joules / seconds < HIGHEST_POWER;
+        if plausible && !living.iter().any(mirror) {
+            living.push(place);
         }
     }
-    (living.into_iter().map(|(domain, _)| domain).collect(), denied)
+    let places = open.into_iter().enumerate().filter(|(place, _)| living.contains(place));
+    (places.map(|(_, (domain, ..))| domain).collect(), denied)
+}
+
+/// Reads all counters again and again while this thread keeps a processor busy; gives what it read and
+/// for how many seconds. It takes longer where counters advance seldom.
+fn watch(open: &mut [(Domain, Rapl)]) -> (Vec<Vec<u64>>, f64) {
+    let mut histories = vec![Vec::new(); open.len()];
+    let begin = System.now_ns();
+    let elapsed = || Seconds::between(begin, System.now_ns()).get();
+    let mut steps = 0_u64;
+    let idle = |history: &Vec<u64>| advances(history).filter(|&a| a > 0).count() < FEWEST_ADVANCES;
+    while elapsed() < LIVENESS || (elapsed() < PATIENCE && histories.iter().any(idle)) {
+        for ((_, rapl), history) in open.iter_mut().zip(&mut histories) {
+            let last = history.last().copied().unwrap_or(0);
+            history.push(rapl.counter().map_or(last, |value| value.max(last)));
+        }
+        steps += 1;
+        while System.now_ns() < begin + steps * WATCH_STEP_NS {
+            // Busy, so that there is energy to count, but not at the cost of others.
+            std::thread::yield_now();
+        }
+    }
+    let seconds = elapsed();
+    (histories, seconds)
+}
+
+fn advances(history: &[u64]) -> impl Iterator<Item = u64> + '_ {
+    history.windows(2).map(|pair| pair[1] - pair[0])
+}
+
+/// Whether two histories are one counter: it advances by the same counts at the same time.
+fn same(one: &[u64], other: &[u64]) -> bool {
+    let moved = || advances(one).zip(advances(other)).filter(|&(a, b)| a > 0 || b > 0);
+    let equal = moved().filter(|(a, b)| a == b).count();
+    moved().count() >= FEWEST_ADVANCES && 2 * equal > moved().count()
+}
+
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "counts of a tenth of a second"
+)]
+fn whole(counts: u64) -> f64 {
+    counts as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_recognised_by_its_advances() {
+        let one: Vec<u64> = (0..40).map(|n| n * n).collect();
+        let late: Vec<u64> = one.iter().map(|count| count + 1_000).collect();
+        let other: Vec<u64> = (0..40).map(|n| n * n + n % 3).collect();
+        assert!(same(&one, &late));
+        assert!(!same(&one, &other));
+        assert!(!same(&[5; 40], &[5; 40]));
+    }
 }

@@ -32,8 +32,9 @@ pub(crate) fn domains(sysfs: &Path) -> Vec<Domain> {
         let (Some(config), Some(joules_per_count), true) = (config, scale, in_joules) else {
             continue;
         };
-        for (package, &cpu) in (0..).zip(&cpus) {
+        for (package, &cpu) in cpus.iter().enumerate() {
             let source = Source::Perf { event_type, config, cpu };
+            let package = package.to_string();
             domains.push(Domain { kind, package, joules_per_count, source });
         }
     }

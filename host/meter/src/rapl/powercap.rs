@@ -3,7 +3,7 @@
 //! Counts are continued over a wrap; two wraps between two reads cannot be seen, so readers read
 //! often (a counter of 65 536 J lasts 2.7 minutes at 400 W).
 
-use std::{fs, path::Path};
+use std::{ffi::CString, fs, os::unix::ffi::OsStrExt, path::Path};
 
 use rustix::fs::{Mode, OFlags, open};
 
@@ -31,8 +31,7 @@ pub(crate) fn domains(sysfs: &Path) -> Vec<Domain> {
             "dram" => Kind::Dram,
             _ => continue,
         };
-        let package = package_name.trim().trim_start_matches("package-");
-        let package = package.split('-').next().and_then(|n| n.parse().ok()).unwrap_or(0);
+        let package = package_name.trim().trim_start_matches("package-").to_owned();
         let Some(source) = source(&folder) else { continue };
         found.push(Domain { kind, package, joules_per_count: 1e-6, source });
     }
@@ -45,10 +44,10 @@ fn source(folder: &Path) -> Option<Source> {
     Some(Source::Powercap { file: folder.join("energy_uj"), range })
 }
 
-/// An open counter.
+/// A counter that can be read.
 #[derive(Debug)]
 pub(crate) struct Counter {
-    file: std::os::fd::OwnedFd,
+    file: CString,
     range: u64,
     last: Option<u64>,
     total: u64,
@@ -56,14 +55,17 @@ pub(crate) struct Counter {
 
 impl Counter {
     pub(crate) fn open(path: &Path, range: u64) -> Result<Self, Fault> {
-        let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(fault)?;
-        Ok(Self { file, range, last: None, total: 0 })
+        let file = CString::new(path.as_os_str().as_bytes()).map_err(|_| Fault::Unsupported)?;
+        let mut counter = Self { file, range, last: None, total: 0 };
+        counter.read()?;
+        Ok(counter)
     }
 
-    /// Energy since the first read, in microjoules.
+    /// Energy since the counter was opened, in microjoules.
     pub(crate) fn read(&mut self) -> Result<u64, Fault> {
+        let file = open(self.file.as_c_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         let mut text = [0_u8; 32];
-        let count = rustix::io::pread(&self.file, &mut text, 0).map_err(fault)?;
+        let count = rustix::io::read(file.map_err(fault)?, &mut text).map_err(fault)?;
         let value = number(&text[..count]).ok_or(Fault::Unsupported)?;
         if let Some(last) = self.last {
             self.total += unwrap(last, value, self.range);
@@ -83,5 +85,16 @@ fn fault(error: rustix::io::Errno) -> Fault {
         rustix::io::Errno::ACCESS | rustix::io::Errno::PERM => Fault::Denied,
         rustix::io::Errno::NOENT | rustix::io::Errno::NODEV => Fault::Unsupported,
         other => Fault::Code(u32::try_from(other.raw_os_error()).unwrap_or(0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_go_on_over_a_wrap() {
+        assert_eq!(unwrap(10, 25, 100), 15);
+        assert_eq!(unwrap(90, 5, 100), 15);
     }
 }
