@@ -15,8 +15,9 @@ from .language import LanguageError, Node, parse
 
 Record = dict[str, Any]
 
-# What the host knows of GPUs; the compute capability is times ten.
-_GPU_FACTS = ("gpu.count", "gpu.compute_capability", "gpu.memory_mib", "gpu.name")
+# First parts of names that are facts: what the host may know of the model, the GPUs, the installed
+# packages and a draft model. A fact that it does not know leaves a rule undecided.
+_FACTS = ("model.", "gpu.", "pkg.", "draft.")
 
 
 class Engine:
@@ -283,25 +284,17 @@ def _names(
             if "|" in str(record.get("path", "")) and not path.endswith(name):
                 continue
             known.setdefault(name, []).append(path)
-    floats = {path for path, record in records.items() if record["type"] == "float"}
-
     def facts(name: str) -> str | None:
-        return name if name in _GPU_FACTS or name.startswith("model.") else None
+        return name if name.startswith(_FACTS) or name == "mode" else None
 
     def rewrite(node: Node) -> Node | None:
         if node[0] == "name" and node[1] in definitions:
             return definitions[node[1]]
-        return _capability(node) or _quantisation(node, overlay.kinds)
+        if node == ("name", "run.offline"):
+            return ("cmp", "==", ("name", "mode"), ("lit", "offline"))
+        return _quantisation(node, overlay.kinds)
 
-    return cel.Names(known, facts, floats, rewrite)
-
-
-def _capability(node: Node) -> Node | None:
-    """`gpu.cc >= 8.9` is `gpu.compute_capability >= 89`, and `gpu.major >= 10` is `… >= 100`."""
-    if node[0] != "cmp" or node[3][0] != "lit" or node[2] not in (("name", "gpu.cc"), ("name", "gpu.major")):
-        return None
-    tenfold = ("lit", round(node[3][1] * 10))
-    return ("cmp", node[1], ("name", "gpu.compute_capability"), tenfold)
+    return cel.Names(known, facts, rewrite)
 
 
 def _quantisation(node: Node, kinds: dict[str, str]) -> Node | None:
@@ -368,7 +361,7 @@ def _narrowed(rule: Record, names: cel.Names) -> cel.Names:
         name: [path for path in found if not name.startswith("quant.") or len(found) == 1 or f".{class_name}." in path]
         for name, found in names.paths.items()
     }
-    return cel.Names(own, names.facts, names.floats, names.rewrite)
+    return cel.Names(own, names.facts, names.rewrite)
 
 
 def _message(rule: Record) -> str:

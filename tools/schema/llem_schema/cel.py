@@ -7,7 +7,7 @@ listed with that reason and never guessed at.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Callable
 
 from .language import LanguageError, Node, parse
@@ -28,7 +28,6 @@ class Names:
 
     paths: dict[str, list[str]]
     facts: Callable[[str], str | None]
-    floats: set[str] = field(default_factory=set)
     rewrite: Callable[[Node], Node | None] = lambda node: None
 
     def path(self, name: str) -> str:
@@ -152,30 +151,30 @@ def _value(node: Node, names: Names, outer: int) -> str:
     if kind == "call":
         return _call(node, names)
     if kind in ("+", "-", "*", "/", "%"):
-        if _has_float(node, names):
-            raise Unexpressed("mixes integers and numbers in arithmetic")
         own = _SUM if kind in ("+", "-") else _PRODUCT
         text = f"{_value(node[1], names, own)} {kind} {_value(node[2], names, own + 1)}"
         return _wrap(text, own, outer)
     return f"({_boolean(node, names, _OR)})"
 
 
-def _has_float(node: Node, names: Names) -> bool:
-    if node[0] == "lit":
-        return isinstance(node[1], float)
-    if node[0] == "name":
-        return names.path(node[1]) in names.floats
-    return any(_has_float(part, names) for part in node[1:] if isinstance(part, tuple))
+_FUNCTIONS = {
+    "len": "size",
+    "min": "min",
+    "max": "max",
+    "count": "count",
+    "unique": "unique",
+    "lower": "lowerAscii",
+}
 
 
 def _call(node: Node, names: Names) -> str:
     _, name, arguments = node
     if name == "given":
         return " || ".join(f"given({path})" for path in names.targets(arguments[0][1]))
-    if name == "resolved":
-        return f"resolved({names.path(arguments[0][1])})"
-    if name == "len":
-        return f"size({_value(arguments[0], names, _OR)})"
+    if name in ("resolved", "default"):
+        return f"{name}({names.path(arguments[0][1])})"
+    if name in _FUNCTIONS:
+        return f"{_FUNCTIONS[name]}({', '.join(_value(argument, names, _OR) for argument in arguments)})"
     methods = {"contains": "contains", "startswith": "startsWith", "endswith": "endsWith"}
     if name in methods:
         return f"{_value(arguments[0], names, _ATOM)}.{methods[name]}({_value(arguments[1], names, _OR)})"
