@@ -1,5 +1,4 @@
-//! The transformers plugin: fixed batches and continuous batching through a Python worker, and
-//! `transformers serve` for server mode.
+//! The transformers plugin: fixed batches and continuous batching through a Python worker.
 //!
 //! Says what can be set, what to run and what a log tells. The worker itself is Python and travels
 //! as files of the launch plan; nothing here runs or reads anything.
@@ -38,23 +37,25 @@ impl Backend for PyTorch {
             "pytorch",
             "PyTorch (transformers)",
             env!("CARGO_PKG_VERSION"),
-            "Hugging Face transformers on PyTorch: generate, continuous batching and transformers serve.",
+            "Hugging Face transformers on PyTorch: fixed batches and continuous batching.",
         )
         .with_home("https://huggingface.co/docs/transformers", "Apache-2.0")
-        .with_modes(&[Mode::Offline, Mode::Server])
+        .with_modes(&[Mode::Offline])
         .with_runners(&[Runner::Process, Runner::Container])
         .allowing(Permission::Program("python3".to_owned()))
         .allowing(Permission::Secret("hf-token".to_owned()))
         .allowing(Permission::EnvPass("HF_HOME".to_owned()))
         .allowing(Permission::Image("*".to_owned()))
-        .allowing(Permission::Network("download of hub models that are not in the cache".to_owned()));
+        .allowing(Permission::Network(
+            "download of hub models that are not in the cache".to_owned(),
+        ));
         ENVIRONMENT.iter().fold(descriptor, |descriptor, name| {
             descriptor.allowing(Permission::EnvSet((*name).to_owned()))
         })
     }
 
     fn releases() -> Vec<EngineRelease> {
-        let modes = &[Mode::Offline, Mode::Server];
+        let modes = &[Mode::Offline];
         vec![
             EngineRelease::stable("5.23.0", ">=5.18.0, <6.0.0", modes),
             EngineRelease::stable("5.17.0", ">=5.0.0, <5.18.0", modes),
@@ -93,12 +94,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_plugin_keeps_the_contract_but_serves_no_random_weights() {
-        let flaws: Vec<String> = testing::check::<PyTorch>()
-            .iter()
-            .map(ToString::to_string)
-            .filter(|flaw| !flaw.contains("directories with weights only"))
-            .collect();
+    fn the_plugin_keeps_the_contract() {
+        let flaws: Vec<String> =
+            testing::check::<PyTorch>().iter().map(ToString::to_string).collect();
         assert_eq!(flaws, [""; 0]);
     }
 

@@ -54,12 +54,6 @@ const FAILURES: &[LogPattern] = &[
         permanent: true,
     },
     LogPattern {
-        any_of: &["address already in use"],
-        kind: "port-in-use",
-        hint: None,
-        permanent: false,
-    },
-    LogPattern {
         any_of: &[
             "workerfailure:",
             "valueerror:",
@@ -129,7 +123,6 @@ mod tests {
             ("RuntimeError: CUDA error: no kernel image is available", "unsupported-hardware"),
             ("ModuleNotFoundError: No module named 'transformers'", "bad-parameter"),
             ("ValueError: `nbits` has to be one of [2, 4]", "bad-parameter"),
-            ("[Errno 98] address already in use", "port-in-use"),
             ("Fatal Python error: Segmentation fault", "crash"),
         ];
         for (log, expected) in cases {

@@ -1,10 +1,9 @@
 //! From a configuration to what runs.
 //!
-//! Offline, every setting travels under its whole path, in the `load` message or with each batch,
-//! and the worker refuses those that it does not know. In server mode they are flags and fields of
-//! the request body.
+//! Every setting travels under its whole path, in the `load` message or with each batch, and the
+//! worker refuses those that it does not know.
 
-use llem_sdk::{ArgBuilder, prelude::*};
+use llem_sdk::prelude::*;
 
 use crate::{schema::TABLE, worker};
 
@@ -13,24 +12,28 @@ const READY_WITHIN_MS: u32 = 1_800_000;
 
 /// What to run.
 pub(crate) fn plan(config: &Config, context: &Context) -> Result<LaunchPlan, Error> {
-    let step = match context.mode {
-        Mode::Offline => offline(config, context)?,
-        Mode::Server => server(config, context)?,
-    };
-    let mut step = step.with_gpus(gpus(config, context)).with_signals(crate::observe::signals());
+    if context.mode == Mode::Server {
+        return Err(Error::unsupported(
+            "`transformers serve` refuses requests for exact output lengths",
+        )
+        .with_hint("use offline mode"));
+    }
+    let mut step = worker(config, context)
+        .with_gpus(gpus(config, context))
+        .with_signals(crate::observe::signals());
     step.readiness.deadline_ms = READY_WITHIN_MS;
     step = environment(step, config, context);
     if context.runner == Runner::Container {
         step = contained(step, context)?;
     }
     let mut effective = config.clone();
-    if context.mode == Mode::Offline {
+    if !packed(config) {
         effective.set("engine.batch_size", i64::from(batch_size(config)));
     }
     Ok(LaunchPlan::of(step, &effective))
 }
 
-fn offline(config: &Config, context: &Context) -> Result<Step, Error> {
+fn worker(config: &Config, context: &Context) -> Step {
     let mut load = vec![Field::new("model.source", source(context.model.source))];
     if let Some(revision) = &context.model.revision
         && config.get("engine.revision").is_none()
@@ -42,7 +45,6 @@ fn offline(config: &Config, context: &Context) -> Result<Step, Error> {
         let section = param.path.split('.').next().unwrap_or_default();
         match (section, param.phase) {
             ("env", _) => {}
-            ("server", _) => return Err(not_in_this_mode(param.path)),
             // The draft model is loaded with the model, though `generate` gets it with each batch.
             (_, Phase::Request) if param.path != "generation.assistant_model" => {
                 body.push(Field::new(param.path, value.clone()));
@@ -50,62 +52,20 @@ fn offline(config: &Config, context: &Context) -> Result<Step, Error> {
             _ => load.push(Field::new(param.path, value.clone())),
         }
     }
-    let packed = config.text("engine.api") == Some("generate_batch");
-    let size = if packed { None } else { Some(batch_size(config)) };
+    let size = if packed(config) { None } else { Some(batch_size(config)) };
     let drive = Drive::batch(load, body).with_batch_size(size);
     let step = Step::subject("worker", "transformers worker", python(), drive)
         .with_args([arg("-B"), arg("").file(worker::MAIN)]);
-    Ok(worker::with_files(step))
+    worker::with_files(step)
 }
 
-fn server(config: &Config, context: &Context) -> Result<Step, Error> {
-    if !matches!(context.model.source, ModelSource::Hub | ModelSource::Directory) {
-        return Err(Error::unsupported(
-            "`transformers serve` loads hub models and directories with weights only",
-        )
-        .with_hint("use offline mode for random weights and GGUF files"));
-    }
-    let mut body = Vec::new();
-    let mut flags = Vec::new();
-    for (param, value) in TABLE.given(config) {
-        let (section, name) = param.path.split_once('.').unwrap_or_default();
-        match section {
-            "env" => {}
-            "server" => flags.push(flag(name, value)),
-            "sampling" => body.push(Field::new(name, value.clone())),
-            _ => return Err(not_in_this_mode(param.path)),
-        }
-    }
-    let start = ["-m", "transformers.cli.transformers", "serve"];
-    let step = Step::subject(
-        "serve",
-        "transformers serve",
-        python(),
-        Drive::completions(&context.model.id, body),
-    )
-    .with_args(start.map(arg))
-    .with_args([arg("").model(), arg("--host=").address(), arg("--port=").port()])
-    .with_args(flags)
-    .ready_on_health("/health", READY_WITHIN_MS);
-    Ok(step)
+/// Whether the engine forms its batches itself.
+fn packed(config: &Config) -> bool {
+    config.text("engine.api") == Some("generate_batch")
 }
 
 fn python() -> Program {
     Program::Named("python3".to_owned())
-}
-
-fn flag(name: &str, value: &Value) -> ArgBuilder {
-    let name = name.replace('_', "-");
-    match value {
-        Value::Boolean(true) => arg(format!("--{name}")),
-        Value::Boolean(false) => arg(format!("--no-{name}")),
-        other => arg(format!("--{name}={other}")),
-    }
-}
-
-fn not_in_this_mode(path: &str) -> Error {
-    Error::new(ErrorKind::InvalidConfig, format!("`{path}` can't reach the engine in this mode"))
-        .at(path)
 }
 
 fn batch_size(config: &Config) -> u32 {
@@ -124,7 +84,7 @@ fn source(source: ModelSource) -> &'static str {
 /// One GPU where there is one, all where layers are spread over them, none where the study says so.
 fn gpus(config: &Config, context: &Context) -> u32 {
     let there = context.gpu.as_ref().map_or(0, |gpu| gpu.count);
-    match config.text("engine.device_map").or_else(|| config.text("server.device")) {
+    match config.text("engine.device_map") {
         Some("cpu") => 0,
         Some("auto" | "balanced" | "balanced_low_0" | "sequential") => there,
         _ => there.min(1),
@@ -183,12 +143,9 @@ mod tests {
     use super::*;
     use crate::schema;
 
-    fn step(config: &Config, mode: Mode) -> Step {
-        let mut context = testing::context("5.23.0", mode);
-        if mode == Mode::Server {
-            context.model.source = ModelSource::Directory;
-        }
-        plan(config, &context).expect("the setting reaches the engine").steps.remove(0)
+    fn step(config: &Config) -> Step {
+        let context = testing::context("5.23.0", Mode::Offline);
+        plan(config, &context).expect("the settings reach the engine").steps.remove(0)
     }
 
     fn batch(step: &Step) -> &BatchApi {
@@ -235,7 +192,7 @@ mod tests {
             ("sampling.temperature", Value::from(0.7)),
             ("torch.num_threads", Value::from(2)),
         ]);
-        let step = step(&config, Mode::Offline);
+        let step = step(&config);
         assert_eq!(testing::argv(&step), ["-B", "{file worker/main.py}"]);
         let batch = batch(&step);
         assert_eq!(batch.batch_size, Some(64));
@@ -259,54 +216,33 @@ mod tests {
     #[test]
     fn continuous_batching_gets_the_whole_workload_at_once() {
         let config = Config::from_iter([("engine.api", "generate_batch")]);
-        assert_eq!(batch(&step(&config, Mode::Offline)).batch_size, None);
-        assert_eq!(batch(&step(&Config::default(), Mode::Offline)).batch_size, Some(1));
+        assert_eq!(batch(&step(&config)).batch_size, None);
+        assert_eq!(batch(&step(&Config::default())).batch_size, Some(1));
     }
 
     #[test]
-    fn a_server_gets_flags_and_request_fields() {
-        let config = Config::from_iter([
-            ("sampling.temperature", Value::from(0.5)),
-            ("server.cb_max_batch_tokens", Value::from(512)),
-            ("server.continuous_batching", Value::from(true)),
-        ]);
-        let step = step(&config, Mode::Server);
-        assert_eq!(
-            testing::argv(&step),
-            [
-                "-m",
-                "transformers.cli.transformers",
-                "serve",
-                "{model}",
-                "--host={address}",
-                "--port={port}",
-                "--cb-max-batch-tokens=512",
-                "--continuous-batching",
-            ]
-        );
+    fn there_is_no_server_mode() {
+        let error =
+            plan(&Config::default(), &testing::context("5.23.0", Mode::Server)).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unsupported);
     }
 
     #[test]
-    fn a_setting_of_the_other_mode_is_refused() {
-        let config = Config::from_iter([("server.compile", true)]);
-        let error = plan(&config, &testing::context("5.23.0", Mode::Offline)).unwrap_err();
-        assert_eq!(error.path.as_deref(), Some("server.compile"));
+    fn a_container_needs_an_image_that_the_study_names() {
+        let mut context = testing::context("5.23.0", Mode::Offline);
+        context.runner = Runner::Container;
+        assert!(plan(&Config::default(), &context).is_err());
+        context.image = Some(ImageRef::tagged("example.org/torch", "1"));
+        let step = plan(&Config::default(), &context).unwrap().steps.remove(0);
+        assert_eq!(step.mounts.len(), 3);
     }
 
     #[test]
-    fn every_parameter_changes_the_launch_of_a_mode_or_is_refused_by_a_rule() {
-        let plain =
-            [Mode::Offline, Mode::Server].map(|mode| (mode, step(&Config::default(), mode)));
+    fn every_parameter_changes_the_launch_or_is_refused_by_a_rule() {
+        let plain = step(&Config::default());
         for param in TABLE.parameters.iter().filter(|param| !refused(param.path)) {
             let config = Config::from_iter([(param.path, other_value(param))]);
-            let reaches = plain.iter().any(|(mode, plain)| {
-                let mut context = testing::context("5.23.0", *mode);
-                if *mode == Mode::Server {
-                    context.model.source = ModelSource::Directory;
-                }
-                plan(&config, &context).is_ok_and(|plan| plan.steps[0] != *plain)
-            });
-            assert!(reaches, "`{}` reaches nothing", param.path);
+            assert_ne!(step(&config), plain, "`{}` reaches nothing", param.path);
         }
     }
 

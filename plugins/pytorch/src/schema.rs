@@ -34,7 +34,11 @@ pub(crate) static TABLE: SchemaTable = SchemaTable {
         section("continuous_batching", "Continuous batching", "Settings of `generate_batch`."),
         section("distributed", "Distributed", "Several processes for one model."),
         section("torch", "torch", "Compilation, precision, kernels and threads of torch itself."),
-        section("server", "Server", "Options of `transformers serve`."),
+        section(
+            "server",
+            "Server",
+            "Options of `transformers serve`, which this plugin does not drive.",
+        ),
         section("env", "Environment", "Environment variables of the worker."),
     ],
     parameters: &include!("../data/parameters.in"),
