@@ -14,8 +14,13 @@ const READY_WITHIN_MS: u32 = 1_800_000;
 /// The sampler's kernels are compiled for minutes on first use unless this is off.
 const FLASHINFER_SAMPLER: &str = "VLLM_USE_FLASHINFER_SAMPLER";
 
+/// Sampling settings that 0.24.0 has offline only; its server ignores such a field without a word.
+const LATER_FIELDS: &[&str] =
+    &["sampling.bad_words", "sampling.logprob_token_ids", "sampling.routed_experts_prompt_start"];
+
 /// What to run.
 pub(crate) fn plan(config: &Config, context: &Context) -> Result<LaunchPlan, Error> {
+    check_modes(config, context)?;
     let step = match context.mode {
         Mode::Offline => offline(config, context)?,
         Mode::Server => server(config, context)?,
@@ -34,6 +39,20 @@ pub(crate) fn plan(config: &Config, context: &Context) -> Result<LaunchPlan, Err
     }
     default_to(&mut effective, "env.VLLM_USE_FLASHINFER_SAMPLER", false);
     Ok(LaunchPlan::of(step, &effective))
+}
+
+/// Refuses what would be dropped on the way to the engine.
+fn check_modes(config: &Config, context: &Context) -> Result<(), Error> {
+    for (param, _) in TABLE.given(config) {
+        let elsewhere = !param.modes.is_empty() && !param.modes.contains(&context.mode);
+        let later = context.mode == Mode::Server
+            && context.release == "0.24.0"
+            && LATER_FIELDS.contains(&param.path);
+        if elsewhere || later {
+            return Err(not_in_this_mode(param.path));
+        }
+    }
+    Ok(())
 }
 
 fn default_to(config: &mut Config, path: &str, value: impl Into<Value>) {
@@ -59,8 +78,7 @@ fn offline(config: &Config, context: &Context) -> Result<Step, Error> {
                 entries.push((name, value));
                 load.push(Field::new(param.path, value.clone()));
             }
-            "sampling" => body.push(Field::new(param.path, value.clone())),
-            _ => return Err(not_in_this_mode(param.path)),
+            _ => body.push(Field::new(param.path, value.clone())),
         }
     }
     nested::object(&entries).map_err(|name| conflict(&name))?;
@@ -128,9 +146,6 @@ impl Requests {
         for (param, value) in TABLE.given(config) {
             let (section, name) = param.path.split_once('.').unwrap_or_default();
             match section {
-                "sampling" if param.modes == [Mode::Offline] => {
-                    return Err(not_in_this_mode(param.path));
-                }
                 "sampling" => {}
                 "completion" => kinds.0 = true,
                 "chat" => kinds.1 = true,
@@ -418,6 +433,20 @@ mod tests {
         for mode in [Mode::Server, Mode::Offline] {
             let error = plan(&config, &context(mode)).unwrap_err();
             assert_eq!(error.path.as_deref(), Some("engine.compilation_config"), "{mode:?}");
+        }
+    }
+
+    #[test]
+    fn a_setting_of_the_other_mode_or_of_a_later_server_is_refused() {
+        let cases = [
+            ("engine.enable_log_requests", "0.33.0", Mode::Offline),
+            ("sampling.detokenize", "0.33.0", Mode::Server),
+            ("sampling.bad_words", "0.24.0", Mode::Server),
+        ];
+        for (path, release, mode) in cases {
+            let config = Config::from_iter([(path, true)]);
+            let error = plan(&config, &testing::context(release, mode)).unwrap_err();
+            assert_eq!(error.path.as_deref(), Some(path));
         }
     }
 
