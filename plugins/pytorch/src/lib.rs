@@ -44,7 +44,6 @@ impl Backend for PyTorch {
         .with_runners(&[Runner::Process, Runner::Container])
         .allowing(Permission::Program("python3".to_owned()))
         .allowing(Permission::Secret("hf-token".to_owned()))
-        .allowing(Permission::EnvPass("HF_HOME".to_owned()))
         .allowing(Permission::Image("*".to_owned()))
         .allowing(Permission::Network(
             "download of hub models that are not in the cache".to_owned(),

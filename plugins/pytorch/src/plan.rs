@@ -92,9 +92,7 @@ fn gpus(config: &Config, context: &Context) -> u32 {
 }
 
 fn environment(step: Step, config: &Config, context: &Context) -> Step {
-    let mut step = step
-        .with_env_vars(TABLE.environment(config))
-        .with_env_vars([EnvVar { name: "HF_HOME".to_owned(), value: EnvValue::Pass }]);
+    let mut step = step.with_env_vars(TABLE.environment(config));
     if config.get("env.TOKENIZERS_PARALLELISM").is_none() {
         step = step.with_env("TOKENIZERS_PARALLELISM", "0");
     }
@@ -209,7 +207,7 @@ mod tests {
             ]
         );
         let env: Vec<&str> = step.env.iter().map(|var| var.name.as_str()).collect();
-        assert_eq!(env, ["OMP_NUM_THREADS", "HF_HOME", "TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE"]);
+        assert_eq!(env, ["OMP_NUM_THREADS", "TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE"]);
         assert!(step.files.iter().any(|file| file.name == "worker/llem_worker/protocol.py"));
     }
 

@@ -48,7 +48,6 @@ impl Backend for TensorRt {
         .allowing(Permission::Program("python3".to_owned()))
         .allowing(Permission::Image(IMAGE.to_owned()))
         .allowing(Permission::Secret("hf-token".to_owned()))
-        .allowing(Permission::EnvPass("HF_HOME".to_owned()))
         .allowing(Permission::EnvPass("NCCL_*".to_owned()))
         .allowing(Permission::Network(
             "download of hub models that are not in the cache".to_owned(),

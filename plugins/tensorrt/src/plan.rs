@@ -12,7 +12,7 @@ use crate::{nested, observe, schema::TABLE, worker};
 const READY_WITHIN_MS: u32 = 1_800_000;
 
 /// Building an engine of a large model.
-const BUILT_WITHIN_MS: u32 = 7_200_000;
+const BUILT_WITHIN_MS: u32 = 3_600_000;
 
 const OPTIONS: &str = "options.yaml";
 const BUILD_OPTIONS: &str = "build-options.json";
@@ -262,9 +262,7 @@ fn gpus(config: &Config) -> Result<u32, Error> {
 }
 
 fn environment(step: Step, config: &Config, context: &Context) -> Step {
-    let mut step = step
-        .with_env_vars(TABLE.environment(config))
-        .with_env_vars([EnvVar { name: "HF_HOME".to_owned(), value: EnvValue::Pass }]);
+    let mut step = step.with_env_vars(TABLE.environment(config));
     if context.model.source != ModelSource::Hub {
         return step.with_env("HF_HUB_OFFLINE", "1");
     }

@@ -248,9 +248,7 @@ fn gpus(config: &Config) -> Result<u32, Error> {
 }
 
 fn environment(step: Step, config: &Config, context: &Context) -> Step {
-    let mut step = step
-        .with_env_vars(TABLE.environment(config))
-        .with_env_vars([EnvVar { name: "HF_HOME".to_owned(), value: EnvValue::Pass }]);
+    let mut step = step.with_env_vars(TABLE.environment(config));
     for (name, value) in [("VLLM_NO_USAGE_STATS", "1"), (FLASHINFER_SAMPLER, "0")] {
         if config.get(&format!("env.{name}")).is_none() {
             step = step.with_env(name, value);
@@ -375,10 +373,7 @@ mod tests {
         );
         assert_eq!(api.body, [Field::new("temperature", 0.0)]);
         let env: Vec<&str> = step.env.iter().map(|var| var.name.as_str()).collect();
-        assert_eq!(
-            env,
-            ["HF_HOME", "VLLM_NO_USAGE_STATS", "VLLM_USE_FLASHINFER_SAMPLER", "HF_HUB_OFFLINE"]
-        );
+        assert_eq!(env, ["VLLM_NO_USAGE_STATS", "VLLM_USE_FLASHINFER_SAMPLER", "HF_HUB_OFFLINE"]);
     }
 
     #[test]
