@@ -27,24 +27,16 @@ impl Backend for Hostile {
         let twin = schema.parameters[1].clone();
         match release {
             "duplicate-path" => schema.parameters.push(twin),
-            "bad-path" => schema.parameters[0].path = "no section".to_owned(),
+            "bad-path" => schema.parameters[0].path.push_str("..x"),
             "nan-default" => {
                 schema.parameters[1].default =
                     llem_sdk::DefaultValue::Fixed(Value::Number(f64::NAN))
             }
             "bad-json" => schema.parameters[0].suggested = vec![Value::Json("{".to_owned())],
-            "empty-range" => {
-                schema.parameters[1].types =
-                    vec![llem_sdk::ParamType::Integer(llem_sdk::IntRange {
-                        min: Some(2),
-                        max: Some(1),
-                        multiple_of: None,
-                        scale: Scale::Linear,
-                    })]
-            }
+            "empty-range" => schema.parameters[1].types = vec![empty_range()],
             "no-type" => schema.parameters[0].types.clear(),
             "long-text" => schema.parameters[0].doc = "x".repeat(5000),
-            "other-release" => schema.release = "another".to_owned(),
+            "other-release" => schema.release.push('x'),
             "many-parameters" => schema.parameters.extend((0..10_000).map(|number| {
                 llem_sdk::Parameter { path: format!("engine.p{number}"), ..twin.clone() }
             })),
@@ -149,6 +141,15 @@ fn commit(misdeed: &str) {
 #[expect(unconditional_recursion, reason = "the misdeed")]
 fn recurse(depth: u64) -> u64 {
     std::hint::black_box(depth) + recurse(depth + 1)
+}
+
+fn empty_range() -> llem_sdk::ParamType {
+    llem_sdk::ParamType::Integer(llem_sdk::IntRange {
+        min: Some(2),
+        max: Some(1),
+        multiple_of: None,
+        scale: Scale::Linear,
+    })
 }
 
 static TABLE: SchemaTable = SchemaTable {

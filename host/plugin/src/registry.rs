@@ -1,0 +1,103 @@
+//! Finds plugins: the bundled ones, an override folder, any path.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use crate::{Cache, LoadError, Origin, Plugin};
+
+macro_rules! bundled {
+    ($($name:literal),*) => {
+        [$(($name, include_bytes!(concat!("../../../plugins/components/", $name, ".wasm"))),)*]
+    };
+}
+
+/// The first-party components, as they were committed.
+const BUNDLED: [(&str, &[u8]); 4] = bundled!["candle", "pytorch", "tensorrt", "vllm"];
+
+/// Largest accepted component.
+const MAX_COMPONENT_BYTES: u64 = 32 << 20;
+
+/// Where plugins come from.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    overrides: Option<PathBuf>,
+    cache: Cache,
+}
+
+impl Registry {
+    /// The bundled plugins, the folder `LLEM_PLUGIN_PATH` before them, and the user's cache.
+    pub fn from_env() -> Self {
+        let overrides =
+            env::var_os("LLEM_PLUGIN_PATH").filter(|it| !it.is_empty()).map(PathBuf::from);
+        Self { overrides, cache: Cache::from_env() }
+    }
+
+    /// The bundled plugins, a folder before them, and a cache.
+    pub fn new(overrides: Option<PathBuf>, cache: Cache) -> Self {
+        Self { overrides, cache }
+    }
+
+    /// Every plugin that can be loaded by name, in the order of names, and where it comes from.
+    pub fn list(&self) -> Vec<(String, Origin)> {
+        let mut found: BTreeMap<String, Origin> =
+            BUNDLED.iter().map(|(name, _)| ((*name).to_owned(), Origin::Bundled)).collect();
+        let entries = self.overrides.as_ref().and_then(|folder| fs::read_dir(folder).ok());
+        for entry in entries.into_iter().flatten().flatten() {
+            let path = entry.path();
+            if is_component(&path)
+                && let Some(name) = path.file_stem().and_then(|it| it.to_str())
+            {
+                found.insert(name.to_owned(), Origin::Override(path.clone()));
+            }
+        }
+        found.into_iter().collect()
+    }
+
+    /// Loads a plugin by its name, or by a path: anything with a slash or that ends in `.wasm`.
+    pub fn load(&self, name_or_path: &str) -> Result<Plugin, LoadError> {
+        let path = PathBuf::from(name_or_path);
+        if name_or_path.contains('/') || is_component(&path) {
+            let name =
+                path.file_stem().map_or_else(String::new, |it| it.to_string_lossy().into_owned());
+            let bytes = read(&name, &path)?;
+            return Plugin::load(&name, Origin::File(path), &bytes, &self.cache);
+        }
+        match self.list().into_iter().find(|(name, _)| name == name_or_path) {
+            Some((name, Origin::Override(path) | Origin::File(path))) => {
+                let bytes = read(&name, &path)?;
+                Plugin::load(&name, Origin::Override(path), &bytes, &self.cache)
+            }
+            Some((name, Origin::Bundled)) => {
+                let bytes = BUNDLED.iter().find(|it| it.0 == name).map_or(&[][..], |it| it.1);
+                Plugin::load(&name, Origin::Bundled, bytes, &self.cache)
+            }
+            None => Err(LoadError::Unknown { name: name_or_path.to_owned(), known: self.known() }),
+        }
+    }
+
+    fn known(&self) -> String {
+        let names: Vec<String> =
+            self.list().into_iter().map(|(name, _)| format!("`{name}`")).collect();
+        names.join(", ")
+    }
+}
+
+fn is_component(path: &Path) -> bool {
+    path.extension().is_some_and(|it| it == "wasm")
+}
+
+fn read(name: &str, path: &Path) -> Result<Vec<u8>, LoadError> {
+    let failed = |source| LoadError::Read { path: path.to_owned(), source };
+    let found = fs::metadata(path).map_err(failed)?.len();
+    if found > MAX_COMPONENT_BYTES {
+        return Err(LoadError::TooLarge {
+            name: name.to_owned(),
+            found,
+            allowed: MAX_COMPONENT_BYTES,
+        });
+    }
+    fs::read(path).map_err(failed)
+}
