@@ -12,8 +12,8 @@ pub fn thread_cpu_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::ThreadCPUTime))
 }
 
-fn nanoseconds(time: Timespec) -> u64 {
-    let part = |value: i64| u64::try_from(value).expect("these clocks start at zero");
+pub(crate) fn nanoseconds(time: Timespec) -> u64 {
+    let part = |value: i64| u64::try_from(value).expect("these clocks do not go below zero");
     part(time.tv_sec) * 1_000_000_000 + part(time.tv_nsec)
 }
 

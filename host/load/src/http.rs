@@ -10,6 +10,7 @@ mod control;
 mod exchange;
 mod plan;
 mod reactor;
+mod receive;
 mod surroundings;
 
 use std::{sync::Arc, thread};

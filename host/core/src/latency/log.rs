@@ -36,17 +36,17 @@ pub struct CpuSample {
 pub struct Request {
     /// Counted from 0 over the run; the prompt is a function of it.
     pub index: u64,
-    /// When it was due: by the arrival process, or when a place in the closed loop became free.
+    /// When it was due: by the arrival process, or when the client saw that a place in the closed loop was free.
     pub scheduled_ns: u64,
     /// When the client began to send it, connecting included; none if it never could.
     pub dispatched_ns: Option<u64>,
-    /// When the first byte of the answer was read.
+    /// When the first byte of the answer was received.
     pub first_byte_ns: Option<u64>,
-    /// When the first token was read.
+    /// When the first token was received.
     pub first_token_ns: Option<u64>,
-    /// When the last token was read.
+    /// When the last token was received.
     pub last_token_ns: Option<u64>,
-    /// When the last byte was read, or the request failed.
+    /// When the last byte was received, or the request failed.
     pub end_ns: u64,
     /// Prompt tokens by the engine's count; where it gave none, by the length of a token prompt.
     pub input_tokens: Option<u64>,

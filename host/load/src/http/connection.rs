@@ -1,7 +1,7 @@
 //! One connection: a socket that never blocks, and the exchange that uses it.
 
 use std::{
-    io::{self, ErrorKind, Read, Write},
+    io::{self, ErrorKind, Write},
     net::{SocketAddr, TcpStream},
 };
 
@@ -11,6 +11,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, ipproto, sock
 use super::{
     body::Prepared,
     exchange::{End, Exchange, Gain},
+    receive::{Stamps, ask_for_stamps},
 };
 
 /// A connection and where its exchange stands.
@@ -76,14 +77,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads once; the time is taken when the bytes are there.
-    pub(super) fn read(
-        &mut self,
-        buffer: &mut [u8],
-        now_ns: impl FnOnce() -> u64,
-    ) -> (Received, u64) {
-        let result = self.stream.read(buffer);
-        let at_ns = now_ns();
+    /// Reads once, and says when the bytes arrived.
+    pub(super) fn read(&mut self, buffer: &mut [u8], stamps: &mut Stamps) -> (Received, u64) {
+        let (result, at_ns) = stamps.receive(&self.stream, buffer);
         let received = match result {
             Ok(0) if self.phase == Phase::Idle => {
                 Received::Closed(End::failure(Status::ConnectionLost, "idle"))
@@ -110,6 +106,7 @@ pub(super) fn begin_connect(address: SocketAddr) -> io::Result<TcpStream> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
     sockopt::set_tcp_nodelay(&socket, true)?;
+    ask_for_stamps(&socket);
     match connect(&socket, &address) {
         Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok(socket.into()),
         Err(error) => Err(error.into()),

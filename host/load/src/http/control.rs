@@ -6,7 +6,7 @@ const RUN: u8 = 0;
 const DRAIN: u8 = 1;
 const ABORT: u8 = 2;
 
-/// Shared between a load and its caller. A load notices an order within 20 ms.
+/// Shared between a load and its caller. A load notices an order within 100 ms.
 #[derive(Debug, Default)]
 pub struct Control {
     order: AtomicU8,

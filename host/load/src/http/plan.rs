@@ -32,7 +32,7 @@ pub struct Plan {
     pub seed: u64,
     /// When the load ends by itself.
     pub stop: Stop,
-    /// Longest time from dispatch to the last byte, kept to within 20 ms.
+    /// Longest time from dispatch to the last byte, kept to within 100 ms.
     pub request_timeout: Duration,
     /// Sent as a bearer token.
     pub api_key: Option<ApiKey>,

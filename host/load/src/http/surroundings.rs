@@ -2,9 +2,11 @@
 //!
 //! Refusals are either errors, where the load would be wrong without it, or notes for the log.
 
+use std::num::NonZeroU64;
+
 use rustix::{
     process::{Resource, Rlimit, getpriority_process, getrlimit, setpriority_process, setrlimit},
-    thread::{CpuSet, sched_setaffinity},
+    thread::{CpuSet, sched_setaffinity, set_current_timer_slack},
 };
 
 use super::{LoadError, Plan};
@@ -29,6 +31,10 @@ pub(super) fn raise_descriptor_limit(connections: Option<u32>) -> Result<(), Loa
 /// Pins the calling thread and raises its priority where the plan asks for it; notes what was refused.
 pub(super) fn place_thread(plan: &Plan) -> Result<Vec<String>, LoadError> {
     let mut notes = Vec::new();
+    // The system's default lets short pauses last half as long again.
+    if set_current_timer_slack(NonZeroU64::new(1)).is_err() {
+        notes.push("the load generator's timers kept their slack".to_owned());
+    }
     if !plan.cores.is_empty() {
         let mut cores = CpuSet::new();
         for core in plan.cores.iter().filter(|core| **core < CpuSet::MAX_CPU) {
