@@ -3,6 +3,7 @@
 use std::{thread::sleep, time::Duration};
 
 use llem_core::energy::{Method, Mode, Request, Settings, measure};
+use llem_fake_nvml::{Config, Fake, GpuConfig, Profile};
 use llem_meter::{Gpus, Instruments, MeterOptions, Scripted, now_ns};
 
 #[test]
@@ -41,4 +42,42 @@ fn this_machine_gives_a_processor_figure() {
     let measurement = measure(&recording.stop(), request, &Settings::default());
     let energy = measurement.readings[0].energy_joules.expect("a processor figure").get();
     assert!(energy > 0.0, "{energy} J");
+}
+
+#[test]
+fn several_gpus_are_recorded_at_once_by_uuid_in_one_window() {
+    let gpu = |place: u32, watts: f64| GpuConfig {
+        uuid: format!("GPU-{place}"),
+        power: Profile::constant(watts),
+        phase_seconds: 0.03 * f64::from(place),
+        seed: place.into(),
+        ..GpuConfig::default()
+    };
+    let gpus = (0..8).map(|place| gpu(place, 100.0 * f64::from(place + 1))).collect();
+    let fake = Fake::new(&Config { gpus, ..Config::default() });
+    let options = MeterOptions {
+        nvml_library: Some(fake.path().to_owned()),
+        gpus: Gpus::Visible("GPU-7,2,GPU-0".to_owned()),
+        cpu: false,
+        calibration: Duration::from_millis(900),
+        ..MeterOptions::default()
+    };
+    let (instruments, findings) = Instruments::discover(&options);
+    assert_eq!(findings.len(), 3, "{findings:?}");
+    let recording = instruments.start(None);
+    sleep(Duration::from_millis(1_200));
+    let begin_ns = now_ns();
+    sleep(Duration::from_millis(1_200));
+    let end_ns = now_ns();
+    sleep(Duration::from_millis(300));
+    let series = recording.stop();
+    let request = Request { begin_ns, end_ns, mode: Mode::Running };
+    let measurement = measure(&series, request, &Settings::default());
+    let seen: Vec<&str> = measurement.readings.iter().map(|r| r.device.as_str()).collect();
+    assert_eq!(seen, ["GPU-7", "GPU-2", "GPU-0"]);
+    for (reading, watts) in measurement.readings.iter().zip([800.0, 300.0, 100.0]) {
+        assert_eq!(reading.window, measurement.window);
+        let power = reading.average_power_watts.expect("an energy").get();
+        assert!((power / watts - 1.0).abs() < 0.03, "{power} W of {watts} W: {reading:#?}");
+    }
 }
