@@ -3,11 +3,16 @@
 //! Says what can be set, what to run and what a log tells. The worker itself is Python and travels
 //! as files of the launch plan; nothing here runs or reads anything.
 
+#[path = "../../shared/launch.rs"]
+mod launch;
 mod observe;
 mod plan;
 #[path = "../../shared/release.rs"]
 mod release;
 mod schema;
+#[cfg(test)]
+#[path = "../../shared/values.rs"]
+mod values;
 mod worker;
 
 use llem_sdk::prelude::*;

@@ -5,7 +5,7 @@
 
 use llem_sdk::prelude::*;
 
-use crate::{schema::TABLE, worker};
+use crate::{launch, schema::TABLE, worker};
 
 /// A cold start loads tens of gigabytes and may compile.
 const READY_WITHIN_MS: u32 = 1_800_000;
@@ -34,7 +34,7 @@ pub(crate) fn plan(config: &Config, context: &Context) -> Result<LaunchPlan, Err
 }
 
 fn worker(config: &Config, context: &Context) -> Step {
-    let mut load = vec![Field::new("model.source", source(context.model.source))];
+    let mut load = vec![Field::new("model.source", launch::source(context.model.source))];
     if let Some(revision) = &context.model.revision
         && config.get("engine.revision").is_none()
     {
@@ -54,7 +54,7 @@ fn worker(config: &Config, context: &Context) -> Step {
     }
     let size = if packed(config) { None } else { Some(batch_size(config)) };
     let drive = Drive::batch(load, body).with_batch_size(size);
-    let step = Step::subject("worker", "transformers worker", python(), drive)
+    let step = Step::subject("worker", "transformers worker", launch::python(), drive)
         .with_args([arg("-B"), arg("").file(worker::MAIN)]);
     worker::with_files(step)
 }
@@ -64,21 +64,8 @@ fn packed(config: &Config) -> bool {
     config.text("engine.api") == Some("generate_batch")
 }
 
-fn python() -> Program {
-    Program::Named("python3".to_owned())
-}
-
 fn batch_size(config: &Config) -> u32 {
     config.integer("engine.batch_size").and_then(|it| u32::try_from(it).ok()).unwrap_or(1)
-}
-
-fn source(source: ModelSource) -> &'static str {
-    match source {
-        ModelSource::Hub => "hub",
-        ModelSource::Directory => "directory",
-        ModelSource::File => "file",
-        ModelSource::Random => "random",
-    }
 }
 
 /// One GPU where there is one, all where layers are spread over them, none where the study says so.
@@ -92,21 +79,13 @@ fn gpus(config: &Config, context: &Context) -> u32 {
 }
 
 fn environment(step: Step, config: &Config, context: &Context) -> Step {
-    let mut step = step.with_env_vars(TABLE.environment(config));
-    if config.get("env.TOKENIZERS_PARALLELISM").is_none() {
-        step = step.with_env("TOKENIZERS_PARALLELISM", "0");
-    }
-    if context.model.source != ModelSource::Hub {
-        return step.with_env("HF_HUB_OFFLINE", "1");
-    }
-    step.network = Network::Outbound;
-    if context.secrets.iter().any(|name| name == "hf-token") {
-        step.env.push(EnvVar {
-            name: "HF_TOKEN".to_owned(),
-            value: EnvValue::Secret("hf-token".to_owned()),
-        });
-    }
-    step
+    let step = step.with_env_vars(TABLE.environment(config));
+    let step = if config.get("env.TOKENIZERS_PARALLELISM").is_none() {
+        step.with_env("TOKENIZERS_PARALLELISM", "0")
+    } else {
+        step
+    };
+    launch::with_hub(step, context)
 }
 
 fn contained(step: Step, context: &Context) -> Result<Step, Error> {
@@ -114,24 +93,7 @@ fn contained(step: Step, context: &Context) -> Result<Step, Error> {
         return Err(Error::unsupported("there is no official image with transformers and torch")
             .with_hint("name an image that has both in the study: `plugin.pytorch.image`"));
     };
-    let mut step = step.in_container(image.clone());
-    step.shm_mib = Some(8192);
-    step.mounts = vec![
-        Mount { source: MountSource::Scratch, target: "/llem/scratch".to_owned(), writable: true },
-        Mount {
-            source: MountSource::ModelCache,
-            target: "/root/.cache/huggingface".to_owned(),
-            writable: context.model.source == ModelSource::Hub,
-        },
-    ];
-    if context.model.source != ModelSource::Hub {
-        step.mounts.push(Mount {
-            source: MountSource::Model,
-            target: "/llem/model".to_owned(),
-            writable: false,
-        });
-    }
-    Ok(step)
+    Ok(launch::with_mounts(step.in_container(image.clone()), context))
 }
 
 #[cfg(test)]
@@ -139,7 +101,7 @@ mod tests {
     use llem_sdk::testing;
 
     use super::*;
-    use crate::schema;
+    use crate::{schema, values};
 
     fn step(config: &Config) -> Step {
         let context = testing::context("5.23.0", Mode::Offline);
@@ -155,28 +117,6 @@ mod tests {
 
     fn names(fields: &[Field]) -> Vec<&str> {
         fields.iter().map(|field| field.name.as_str()).collect()
-    }
-
-    /// A value that differs from the default, as far as the type has one.
-    fn other_value(param: &Param) -> Value {
-        if let Some(value) = param.suggested.last() {
-            return (*value).into();
-        }
-        match param.types[0] {
-            Type::Boolean => (!matches!(param.default, Fallback::Fixed(Val::Bool(true)))).into(),
-            Type::Integer { min, .. } => Value::Integer(min.unwrap_or(0) + 7),
-            Type::Number { min, .. } => Value::Number(min.unwrap_or(0.0) + 0.25),
-            Type::Words(words) => words[words.len() - 1].0.into(),
-            Type::Values(values) => values[values.len() - 1].0.into(),
-            Type::Items { .. } => Value::Json("[1]".to_owned()),
-            Type::Object => Value::Json("{}".to_owned()),
-            Type::Text { .. } => "text".into(),
-        }
-    }
-
-    fn refused(path: &str) -> bool {
-        let wanted = format!("given({path})");
-        TABLE.rules.iter().any(|rule| rule.severity == Severity::Error && rule.when == wanted)
     }
 
     #[test]
@@ -238,8 +178,8 @@ mod tests {
     #[test]
     fn every_parameter_changes_the_launch_or_is_refused_by_a_rule() {
         let plain = step(&Config::default());
-        for param in TABLE.parameters.iter().filter(|param| !refused(param.path)) {
-            let config = Config::from_iter([(param.path, other_value(param))]);
+        for param in TABLE.parameters.iter().filter(|param| !values::refused(&TABLE, param.path)) {
+            let config = Config::from_iter([(param.path, values::other_than_default(param))]);
             assert_ne!(step(&config), plain, "`{}` reaches nothing", param.path);
         }
     }

@@ -4,11 +4,18 @@
 //! Says what can be set, what to run and what logs and metrics tell. The worker itself is Python
 //! and travels as files of the launch plan; nothing here runs or reads anything.
 
+#[path = "../../shared/launch.rs"]
+mod launch;
 #[path = "../../shared/nested.rs"]
 mod nested;
 mod observe;
 mod plan;
+#[path = "../../shared/refusal.rs"]
+mod refusal;
 mod schema;
+#[cfg(test)]
+#[path = "../../shared/values.rs"]
+mod values;
 mod worker;
 
 use llem_sdk::prelude::*;

@@ -6,13 +6,25 @@
 
 use llem_sdk::{ArgBuilder, Setting, prelude::*};
 
-use crate::{nested, observe, schema::TABLE, worker};
+use crate::{
+    launch, nested, observe,
+    refusal::{conflict, gpus, not_in_this_mode},
+    schema::TABLE,
+    worker,
+};
 
 /// Loading, autotuning and graph capture.
 const READY_WITHIN_MS: u32 = 1_800_000;
 
 /// Building an engine of a large model.
 const BUILT_WITHIN_MS: u32 = 3_600_000;
+
+/// What multiplies to the number of GPUs.
+const DEGREES: &[&str] = &[
+    "engine.tensor_parallel_size",
+    "engine.pipeline_parallel_size",
+    "engine.context_parallel_size",
+];
 
 const OPTIONS: &str = "options.yaml";
 const BUILD_OPTIONS: &str = "build-options.json";
@@ -29,7 +41,7 @@ pub(crate) fn plan(config: &Config, context: &Context) -> Result<LaunchPlan, Err
     step = step.with_signals(observe::signals()).with_grace(30_000);
     step.readiness.deadline_ms = READY_WITHIN_MS;
     let finish = |step: Step| -> Result<Step, Error> {
-        let step = environment(step.with_gpus(gpus(config)?), config, context);
+        let step = environment(step.with_gpus(gpus(config, DEGREES)?), config, context);
         Ok(if context.runner == Runner::Container { contained(step, context) } else { step })
     };
     let mut effective = config.clone();
@@ -62,7 +74,7 @@ impl<'c> Settings<'c> {
         let mut it = Self {
             backend: config.text("engine.backend").unwrap_or("pytorch").to_owned(),
             engine: Vec::new(),
-            load: vec![Field::new("model.source", source(context.model.source))],
+            load: vec![Field::new("model.source", launch::source(context.model.source))],
             build: Vec::new(),
             body: Vec::new(),
             flags: Vec::new(),
@@ -141,7 +153,7 @@ impl<'c> Settings<'c> {
 
     fn offline(&self, builds: bool) -> Step {
         let drive = Drive::batch(self.load.clone(), self.body.clone());
-        let step = Step::subject("worker", "TensorRT-LLM worker", python(), drive)
+        let step = Step::subject("worker", "TensorRT-LLM worker", launch::python(), drive)
             .with_args([arg("-B"), arg("").file(worker::MAIN)])
             .with_args(builds.then(|| arg("--engine")))
             .with_args(builds.then(|| arg("").artefact(ENGINE)));
@@ -200,7 +212,7 @@ impl<'c> Settings<'c> {
         };
         let prepare = Prepare { produces: Some(artefact) };
         let mut step =
-            Step::prepare("build", "TensorRT engine", python(), prepare, BUILT_WITHIN_MS)
+            Step::prepare("build", "TensorRT engine", launch::python(), prepare, BUILT_WITHIN_MS)
                 .with_args([
                     arg("-B"),
                     arg("").file(worker::BUILD),
@@ -220,83 +232,14 @@ fn flag(name: &str, value: &Value) -> ArgBuilder {
     arg(format!("--{name}={value}"))
 }
 
-fn python() -> Program {
-    Program::Named("python3".to_owned())
-}
-
-fn not_in_this_mode(path: &str) -> Error {
-    Error::new(ErrorKind::InvalidConfig, format!("`{path}` can't reach the engine in this mode"))
-        .at(path)
-}
-
-fn conflict(name: &str) -> Error {
-    let path = format!("engine.{name}");
-    Error::new(ErrorKind::InvalidConfig, format!("`{path}` is given as a whole and field by field"))
-        .at(&path)
-        .with_hint("use one of the two forms")
-}
-
-fn source(source: ModelSource) -> &'static str {
-    match source {
-        ModelSource::Hub => "hub",
-        ModelSource::Directory => "directory",
-        ModelSource::File => "file",
-        ModelSource::Random => "random",
-    }
-}
-
-/// The product of the degrees of parallelism.
-fn gpus(config: &Config) -> Result<u32, Error> {
-    const DEGREES: &[&str] = &[
-        "engine.tensor_parallel_size",
-        "engine.pipeline_parallel_size",
-        "engine.context_parallel_size",
-    ];
-    DEGREES.iter().try_fold(1_u32, |product, path| {
-        let degree = config.integer(path).unwrap_or(1);
-        u32::try_from(degree)
-            .ok()
-            .and_then(|degree| product.checked_mul(degree))
-            .ok_or_else(|| Error::unsupported(format!("{degree} GPUs are too many")).at(path))
-    })
-}
-
 fn environment(step: Step, config: &Config, context: &Context) -> Step {
-    let mut step = step.with_env_vars(TABLE.environment(config));
-    if context.model.source != ModelSource::Hub {
-        return step.with_env("HF_HUB_OFFLINE", "1");
-    }
-    step.network = Network::Outbound;
-    if context.secrets.iter().any(|name| name == "hf-token") {
-        step.env.push(EnvVar {
-            name: "HF_TOKEN".to_owned(),
-            value: EnvValue::Secret("hf-token".to_owned()),
-        });
-    }
-    step
+    launch::with_hub(step.with_env_vars(TABLE.environment(config)), context)
 }
 
 fn contained(step: Step, context: &Context) -> Step {
     let image =
         context.image.clone().unwrap_or_else(|| ImageRef::tagged(crate::IMAGE, &context.release));
-    let mut step = step.in_container(image);
-    // Ranks exchange tensors through shared memory.
-    step.shm_mib = Some(16_384);
-    step.mounts.extend([
-        Mount { source: MountSource::Scratch, target: "/llem/scratch".to_owned(), writable: true },
-        Mount {
-            source: MountSource::ModelCache,
-            target: "/root/.cache/huggingface".to_owned(),
-            writable: context.model.source == ModelSource::Hub,
-        },
-    ]);
-    if context.model.source != ModelSource::Hub {
-        step.mounts.push(Mount {
-            source: MountSource::Model,
-            target: "/llem/model".to_owned(),
-            writable: false,
-        });
-    }
+    let mut step = launch::with_mounts(step.in_container(image), context);
     let prepares = matches!(step.role, Role::Prepare(_));
     let uses_engine = step
         .command
@@ -305,11 +248,8 @@ fn contained(step: Step, context: &Context) -> Step {
         .flatten()
         .any(|part| matches!(part, ArgPart::Artefact(id) if id == ENGINE));
     if uses_engine {
-        step.mounts.push(Mount {
-            source: MountSource::Artefact(ENGINE.to_owned()),
-            target: "/llem/engine".to_owned(),
-            writable: prepares,
-        });
+        let source = MountSource::Artefact(ENGINE.to_owned());
+        step.mounts.push(launch::mount(source, "/llem/engine", prepares));
     }
     step
 }
@@ -319,6 +259,7 @@ mod tests {
     use llem_sdk::testing;
 
     use super::*;
+    use crate::values;
 
     fn context(mode: Mode) -> Context {
         testing::context(crate::RELEASE, mode)
@@ -331,28 +272,6 @@ mod tests {
     fn file<'s>(step: &'s Step, name: &str) -> &'s str {
         let file = step.files.iter().find(|file| file.name == name).expect("the file is there");
         std::str::from_utf8(&file.contents).expect("it is text")
-    }
-
-    fn refused(path: &str) -> bool {
-        let wanted = format!("given({path})");
-        TABLE.rules.iter().any(|rule| rule.severity == Severity::Error && rule.when == wanted)
-    }
-
-    /// A value that differs from the default, as far as the type has one.
-    fn other_value(param: &Param) -> Value {
-        if let Some(value) = param.suggested.last() {
-            return (*value).into();
-        }
-        match param.types[0] {
-            Type::Boolean => (!matches!(param.default, Fallback::Fixed(Val::Bool(true)))).into(),
-            Type::Integer { min, .. } => Value::Integer(min.unwrap_or(0) + 7),
-            Type::Number { min, .. } => Value::Number(min.unwrap_or(0.0) + 0.25),
-            Type::Words(words) => words[words.len() - 1].0.into(),
-            Type::Values(values) => values[values.len() - 1].0.into(),
-            Type::Items { .. } => Value::Json("[1]".to_owned()),
-            Type::Object => Value::Json("{}".to_owned()),
-            Type::Text { .. } => "text".into(),
-        }
     }
 
     #[test]
@@ -445,12 +364,12 @@ mod tests {
 
     #[test]
     fn every_parameter_changes_the_launch_of_a_mode_or_is_refused_by_a_rule() {
-        for param in TABLE.parameters.iter().filter(|param| !refused(param.path)) {
+        for param in TABLE.parameters.iter().filter(|param| !values::refused(&TABLE, param.path)) {
             let reaches = ["pytorch", "tensorrt"].iter().any(|backend| {
                 [Mode::Offline, Mode::Server].into_iter().any(|mode| {
                     let plain = Config::from_iter([("engine.backend", *backend)]);
                     let mut config = plain.clone();
-                    config.set(param.path, other_value(param));
+                    config.set(param.path, values::other_than_default(param));
                     let before = plan(&plain, &context(mode)).expect("the backend alone is fine");
                     plan(&config, &context(mode)).is_ok_and(|after| after.steps != before.steps)
                 })

@@ -6,10 +6,23 @@
 
 use llem_sdk::{ArgBuilder, prelude::*};
 
-use crate::{nested, observe, schema::TABLE, worker};
+use crate::{
+    launch, nested, observe,
+    refusal::{conflict, gpus, not_in_this_mode},
+    schema::TABLE,
+    worker,
+};
 
 /// A cold start loads weights, compiles and captures graphs.
 const READY_WITHIN_MS: u32 = 1_800_000;
+
+/// What multiplies to the number of GPUs.
+const DEGREES: &[&str] = &[
+    "engine.tensor_parallel_size",
+    "engine.pipeline_parallel_size",
+    "engine.data_parallel_size",
+    "engine.prefill_context_parallel_size",
+];
 
 /// The sampler's kernels are compiled for minutes on first use unless this is off.
 const FLASHINFER_SAMPLER: &str = "VLLM_USE_FLASHINFER_SAMPLER";
@@ -26,7 +39,7 @@ pub(crate) fn plan(config: &Config, context: &Context) -> Result<LaunchPlan, Err
         Mode::Server => server(config, context)?,
     };
     let mut step =
-        step.with_gpus(gpus(config)?).with_signals(observe::signals()).with_grace(30_000);
+        step.with_gpus(gpus(config, DEGREES)?).with_signals(observe::signals()).with_grace(30_000);
     step.readiness.deadline_ms = READY_WITHIN_MS;
     step = environment(step, config, context);
     if context.runner == Runner::Container {
@@ -62,7 +75,7 @@ fn default_to(config: &mut Config, path: &str, value: impl Into<Value>) {
 }
 
 fn offline(config: &Config, context: &Context) -> Result<Step, Error> {
-    let mut load = vec![Field::new("model.source", source(context.model.source))];
+    let mut load = vec![Field::new("model.source", launch::source(context.model.source))];
     if let Some(revision) = &context.model.revision
         && config.get("engine.revision").is_none()
     {
@@ -82,7 +95,7 @@ fn offline(config: &Config, context: &Context) -> Result<Step, Error> {
         }
     }
     nested::object(&entries).map_err(|name| conflict(&name))?;
-    let step = Step::subject("worker", "vLLM worker", python(), Drive::batch(load, body))
+    let step = Step::subject("worker", "vLLM worker", launch::python(), Drive::batch(load, body))
         .with_args([arg("-B"), arg("").file(worker::MAIN)]);
     Ok(worker::with_files(step))
 }
@@ -97,7 +110,7 @@ fn server(config: &Config, context: &Context) -> Result<Step, Error> {
     };
     let program = match context.runner {
         Runner::Container => Program::Entrypoint,
-        Runner::Process => python(),
+        Runner::Process => launch::python(),
     };
     let mut step = Step::subject("serve", "vllm serve", program, request.drive(&context.model.id))
         .with_args(start)
@@ -205,48 +218,6 @@ fn engine_flags(config: &Config) -> Result<(Config, Vec<ArgBuilder>), Error> {
     Ok((plain, flags))
 }
 
-fn python() -> Program {
-    Program::Named("python3".to_owned())
-}
-
-fn not_in_this_mode(path: &str) -> Error {
-    Error::new(ErrorKind::InvalidConfig, format!("`{path}` can't reach the engine in this mode"))
-        .at(path)
-}
-
-fn conflict(name: &str) -> Error {
-    let path = format!("engine.{name}");
-    Error::new(ErrorKind::InvalidConfig, format!("`{path}` is given as a whole and field by field"))
-        .at(&path)
-        .with_hint("vLLM does not merge the two forms: use one of them")
-}
-
-fn source(source: ModelSource) -> &'static str {
-    match source {
-        ModelSource::Hub => "hub",
-        ModelSource::Directory => "directory",
-        ModelSource::File => "file",
-        ModelSource::Random => "random",
-    }
-}
-
-/// The product of the degrees of parallelism.
-fn gpus(config: &Config) -> Result<u32, Error> {
-    const DEGREES: &[&str] = &[
-        "engine.tensor_parallel_size",
-        "engine.pipeline_parallel_size",
-        "engine.data_parallel_size",
-        "engine.prefill_context_parallel_size",
-    ];
-    DEGREES.iter().try_fold(1_u32, |product, path| {
-        let degree = config.integer(path).unwrap_or(1);
-        u32::try_from(degree)
-            .ok()
-            .and_then(|degree| product.checked_mul(degree))
-            .ok_or_else(|| Error::unsupported(format!("{degree} GPUs are too many")).at(path))
-    })
-}
-
 fn environment(step: Step, config: &Config, context: &Context) -> Step {
     let mut step = step.with_env_vars(TABLE.environment(config));
     for (name, value) in [("VLLM_NO_USAGE_STATS", "1"), (FLASHINFER_SAMPLER, "0")] {
@@ -254,17 +225,7 @@ fn environment(step: Step, config: &Config, context: &Context) -> Step {
             step = step.with_env(name, value);
         }
     }
-    if context.model.source != ModelSource::Hub {
-        return step.with_env("HF_HUB_OFFLINE", "1");
-    }
-    step.network = Network::Outbound;
-    if context.secrets.iter().any(|name| name == "hf-token") {
-        step.env.push(EnvVar {
-            name: "HF_TOKEN".to_owned(),
-            value: EnvValue::Secret("hf-token".to_owned()),
-        });
-    }
-    step
+    launch::with_hub(step, context)
 }
 
 fn contained(step: Step, context: &Context) -> Step {
@@ -272,25 +233,7 @@ fn contained(step: Step, context: &Context) -> Step {
         .image
         .clone()
         .unwrap_or_else(|| ImageRef::tagged(crate::IMAGE, &format!("v{}", context.release)));
-    let mut step = step.in_container(image);
-    // Engine processes exchange tensors through shared memory.
-    step.shm_mib = Some(16_384);
-    step.mounts = vec![
-        Mount { source: MountSource::Scratch, target: "/llem/scratch".to_owned(), writable: true },
-        Mount {
-            source: MountSource::ModelCache,
-            target: "/root/.cache/huggingface".to_owned(),
-            writable: context.model.source == ModelSource::Hub,
-        },
-    ];
-    if context.model.source != ModelSource::Hub {
-        step.mounts.push(Mount {
-            source: MountSource::Model,
-            target: "/llem/model".to_owned(),
-            writable: false,
-        });
-    }
-    step
+    launch::with_mounts(step.in_container(image), context)
 }
 
 #[cfg(test)]
@@ -298,6 +241,7 @@ mod tests {
     use llem_sdk::testing;
 
     use super::*;
+    use crate::values;
 
     fn context(mode: Mode) -> Context {
         testing::context("0.33.0", mode)
@@ -305,28 +249,6 @@ mod tests {
 
     fn step(config: &Config, mode: Mode) -> Step {
         plan(config, &context(mode)).expect("the settings reach the engine").steps.remove(0)
-    }
-
-    fn refused(path: &str) -> bool {
-        let wanted = format!("given({path})");
-        TABLE.rules.iter().any(|rule| rule.severity == Severity::Error && rule.when == wanted)
-    }
-
-    /// A value that differs from the default, as far as the type has one.
-    fn other_value(param: &Param) -> Value {
-        if let Some(value) = param.suggested.last() {
-            return (*value).into();
-        }
-        match param.types[0] {
-            Type::Boolean => (!matches!(param.default, Fallback::Fixed(Val::Bool(true)))).into(),
-            Type::Integer { min, .. } => Value::Integer(min.unwrap_or(0) + 7),
-            Type::Number { min, .. } => Value::Number(min.unwrap_or(0.0) + 0.25),
-            Type::Words(words) => words[words.len() - 1].0.into(),
-            Type::Values(values) => values[values.len() - 1].0.into(),
-            Type::Items { .. } => Value::Json("[1]".to_owned()),
-            Type::Object => Value::Json("{}".to_owned()),
-            Type::Text { .. } => "text".into(),
-        }
     }
 
     #[test]
@@ -449,8 +371,8 @@ mod tests {
     fn every_parameter_changes_the_launch_of_a_mode_or_is_refused_by_a_rule() {
         let plain =
             [Mode::Offline, Mode::Server].map(|mode| (mode, step(&Config::default(), mode)));
-        for param in TABLE.parameters.iter().filter(|param| !refused(param.path)) {
-            let config = Config::from_iter([(param.path, other_value(param))]);
+        for param in TABLE.parameters.iter().filter(|param| !values::refused(&TABLE, param.path)) {
+            let config = Config::from_iter([(param.path, values::other_than_default(param))]);
             let reaches = plain.iter().any(|(mode, plain)| {
                 plan(&config, &context(*mode)).is_ok_and(|plan| plan.steps[0] != *plain)
             });
