@@ -71,6 +71,13 @@ fn load_file(request: &Request<'_>) -> Result<LoadedModel, EngineError> {
     }
     let file = GgufFile::open(path)?;
     let config = file.config()?;
+    let stored = fs::metadata(path).map_or(0, |file| file.len());
+    let wanted = request
+        .settings
+        .quantization
+        .block_format()
+        .map(|_| weights::expected_bytes(&config, request.settings));
+    memory::require("the weights", wanted.unwrap_or(stored))?;
     let tokenizer = TextTokenizer::from_gguf(file.content()).map(Arc::new);
     let special = |role| {
         let id = file.token(role)?;
@@ -80,7 +87,7 @@ fn load_file(request: &Request<'_>) -> Result<LoadedModel, EngineError> {
         Some(template) => ChatTemplate::new(template, special("bos"), special("eos")),
         None => Err("the file has no chat template".to_owned()),
     };
-    finish(request, config, &Source::Gguf(file), tokenizer, chat)
+    finish(request, &config, &Source::Gguf(file), tokenizer, chat)
 }
 
 fn load_directory(request: &Request<'_>) -> Result<LoadedModel, EngineError> {
@@ -110,7 +117,7 @@ fn load_directory(request: &Request<'_>) -> Result<LoadedModel, EngineError> {
     } else {
         Err("the model directory has no tokenizer.json".to_owned())
     };
-    finish(request, config, &source, tokenizer, ChatTemplate::from_directory(folder))
+    finish(request, &config, &source, tokenizer, ChatTemplate::from_directory(folder))
 }
 
 fn generation_end_tokens(folder: &Path) -> Result<Vec<u32>, EngineError> {
@@ -129,7 +136,7 @@ fn generation_end_tokens(folder: &Path) -> Result<Vec<u32>, EngineError> {
 
 fn finish(
     request: &Request<'_>,
-    config: ModelConfig,
+    config: &ModelConfig,
     source: &Source,
     tokenizer: Result<Arc<TextTokenizer>, String>,
     chat: Result<ChatTemplate, String>,
@@ -142,8 +149,7 @@ fn finish(
             return Err(EngineError::bad_parameter("context_length", reason));
         }
     };
-    let llama =
-        Assembly { config: &config, source, settings: request.settings }.build(context_length)?;
+    let llama = Assembly { config, source, settings: request.settings }.build(context_length)?;
     Ok(LoadedModel { llama, tokenizer, chat, context_length })
 }
 
@@ -214,3 +220,6 @@ impl Assembly<'_> {
 pub(crate) fn default_name(path: &Path) -> String {
     PathBuf::from(path).display().to_string()
 }
+
+#[cfg(test)]
+mod tests;

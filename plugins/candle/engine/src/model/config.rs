@@ -170,6 +170,7 @@ struct ConfigFile {
     hidden_act: Option<String>,
     #[serde(default)]
     use_sliding_window: bool,
+    sliding_window: Option<usize>,
     eos_token_id: Option<TokenIds>,
 }
 
@@ -240,6 +241,9 @@ impl ConfigFile {
         if self.num_attention_heads == 0 {
             return Err("the number of heads is 0".to_owned());
         }
+        // Up to the length of the window, windowed attention is full attention.
+        let window =
+            self.sliding_window.filter(|_| architecture == "mistral").unwrap_or(usize::MAX);
         let rope = self.rope_scaling.or(self.rope_parameters);
         let theta =
             self.rope_theta.or(rope.as_ref().and_then(|rope| rope.rope_theta)).unwrap_or(10_000.0);
@@ -252,7 +256,7 @@ impl ConfigFile {
             kv_heads: self.num_key_value_heads.unwrap_or(self.num_attention_heads),
             head_width: self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads),
             vocabulary: self.vocab_size,
-            max_positions: self.max_position_embeddings,
+            max_positions: self.max_position_embeddings.min(window),
             norm_epsilon: self.rms_norm_eps,
             rope_theta: theta,
             rope_scaling: rope.map_or(Ok(RotaryScaling::None), RopeParameters::scaling)?,
@@ -320,6 +324,18 @@ mod tests {
     fn qwen2_has_biases_on_query_key_and_value_only() {
         let config = parse(&json!({"model_type": "qwen2"})).expect("well-formed");
         assert!(config.attention_bias && !config.output_bias);
+    }
+
+    #[test]
+    fn a_sliding_window_bounds_the_context() {
+        let positions = |changes| parse(&changes).expect("well-formed").max_positions;
+        assert_eq!(positions(json!({"model_type": "mistral", "sliding_window": 16})), 16);
+        assert_eq!(positions(json!({"model_type": "mistral", "sliding_window": null})), 32);
+        assert_eq!(
+            positions(json!({"model_type": "qwen2", "sliding_window": 16})),
+            32,
+            "it is switched off"
+        );
     }
 
     #[test]

@@ -3,32 +3,27 @@
 //! Each output element is the same sum in the same order for every number of rows, so a row's result does not
 //! depend on the batch it is in. Files are not read here.
 
-mod dense;
-mod packed;
-mod scratch;
+mod blocks;
+mod kernel;
+mod panels;
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use candle_core::{
     Device, Module, Tensor,
-    quantized::{GgmlDType, QMatMul, QTensor},
+    quantized::{GgmlDType, QMatMul, QStorage, QTensor},
 };
+use half::{bf16, f16, slice::HalfFloatSliceExt};
 use rayon::prelude::*;
 
-use self::{dense::Dense, packed::Packed};
+use self::{blocks::Format, kernel::WIDTH, panels::Panels};
 use crate::{error::EngineError, settings::Precision};
 
-/// Columns of a shard, where the matrix is wide enough: its output row stays in the first-level cache.
+/// Columns of a shard, where the matrix is wide enough: what one thread takes at a time.
 const SHARD_COLUMNS: usize = 512;
 
-/// Inputs of a block that is widened before its product.
-const WIDENED_INPUTS: usize = scratch::ELEMENTS / SHARD_COLUMNS;
-
-/// Shards end at multiples of this, so that vector kernels need no remainders.
-const SHARD_STEP: usize = 16;
-
 /// Below this many multiplications one thread is faster than a hand-over.
-const PARALLEL_FROM: usize = 1 << 16;
+const PARALLEL_FROM: usize = 1 << 17;
 
 /// A weight matrix as a model has it: a row for each output.
 pub(crate) enum Matrix {
@@ -41,6 +36,7 @@ pub(crate) enum Matrix {
 /// One or more matrices over the same inputs, their outputs side by side.
 pub(crate) struct Linear {
     shards: Vec<Shard>,
+    inputs: usize,
     outputs: usize,
     bias: Option<Vec<f32>>,
     activations: Precision,
@@ -48,38 +44,35 @@ pub(crate) struct Linear {
 
 struct Shard {
     columns: Range<usize>,
-    inputs: usize,
     weights: Weights,
 }
 
 enum Weights {
-    Dense(Dense),
-    Packed(Packed),
-    Kernel(QMatMul, usize),
+    /// Computed by this module.
+    Panels(Panels),
+    /// Computed by candle, with the bytes that they take.
+    Kernel(QMatMul, u64),
 }
 
 impl Linear {
-    /// Lays out matrices for computation; dense ones and activations take the format `precision`.
+    /// Lays out matrices for computation; plain ones and activations take the format `precision`.
     pub(crate) fn new(
         matrices: Vec<Matrix>,
         bias: Option<Vec<f32>>,
         precision: Precision,
     ) -> Result<Self, EngineError> {
         let mut shards = Vec::new();
-        let mut outputs = 0;
+        let (mut inputs, mut outputs) = (0, 0);
         for matrix in matrices {
-            let (rows, inputs) = matrix.shape()?;
+            let (rows, own_inputs) = matrix.shape()?;
+            inputs = own_inputs;
             for part in shard_ranges(rows) {
-                let weights = Weights::new(&matrix, part.clone(), precision)?;
-                shards.push(Shard {
-                    columns: outputs + part.start..outputs + part.end,
-                    inputs,
-                    weights,
-                });
+                let weights = Weights::new(&matrix, &part, precision)?;
+                shards.push(Shard { columns: outputs + part.start..outputs + part.end, weights });
             }
             outputs += rows;
         }
-        Ok(Self { shards, outputs, bias, activations: precision })
+        Ok(Self { shards, inputs, outputs, bias, activations: precision })
     }
 
     /// Multiplies `rows` rows of activations.
@@ -88,13 +81,9 @@ impl Linear {
         activations: &[f32],
         rows: usize,
     ) -> Result<Vec<f32>, EngineError> {
-        let inputs = self.shards.first().map_or(0, |shard| shard.inputs);
-        let mut input = Tensor::from_slice(activations, (rows, inputs), &Device::Cpu)?;
-        if self.activations != Precision::F32 {
-            input = input.to_dtype(self.activations.dtype())?.to_dtype(candle_core::DType::F32)?;
-        }
-        let compute = |shard: &Shard| shard.weights.multiply(&input, rows);
-        let few = rows * inputs * self.outputs < PARALLEL_FROM;
+        let activations = round(activations, self.activations);
+        let compute = |shard: &Shard| shard.weights.multiply(&activations, rows);
+        let few = rows * self.inputs * self.outputs < PARALLEL_FROM;
         let parts: Vec<Vec<f32>> = if few || rayon::current_num_threads() == 1 {
             self.shards.iter().map(compute).collect::<Result<_, _>>()?
         } else {
@@ -123,15 +112,14 @@ impl Linear {
         let mut out = Vec::with_capacity(rows * self.outputs);
         for row in 0..rows {
             for (shard, part) in self.shards.iter().zip(parts) {
-                let width = shard.columns.len();
-                out.extend_from_slice(&part[row * width..(row + 1) * width]);
+                // A part may be wider than its shard, to fill its last panel.
+                let start = row * (part.len() / rows);
+                out.extend_from_slice(&part[start..start + shard.columns.len()]);
             }
         }
         if let Some(bias) = &self.bias {
             for row in out.chunks_exact_mut(self.outputs) {
-                for (value, bias) in row.iter_mut().zip(bias) {
-                    *value += bias;
-                }
+                row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
             }
         }
         out
@@ -149,86 +137,97 @@ impl Matrix {
 }
 
 impl Weights {
-    fn new(matrix: &Matrix, rows: Range<usize>, precision: Precision) -> Result<Self, EngineError> {
-        Ok(match matrix {
+    fn new(
+        matrix: &Matrix,
+        rows: &Range<usize>,
+        precision: Precision,
+    ) -> Result<Self, EngineError> {
+        let blocks = match matrix {
             Matrix::Dense(tensor) => {
-                Self::Dense(Dense::new(&tensor.narrow(0, rows.start, rows.len())?, precision)?)
+                let part = tensor.narrow(0, rows.start, rows.len())?;
+                return Ok(Self::Panels(Panels::from_plain(&part, precision)?));
             }
-            Matrix::Blocks(blocks) if Packed::supports(blocks.dtype()) => {
-                Self::Packed(Packed::new(blocks, rows)?)
-            }
-            Matrix::Blocks(blocks) if is_float(blocks.dtype()) => {
-                let tensor = blocks.dequantize(&Device::Cpu)?.narrow(0, rows.start, rows.len())?;
-                Self::Dense(Dense::new(&tensor, precision)?)
-            }
-            Matrix::Blocks(blocks) => {
-                let part = slice_blocks(blocks, &rows)?;
-                let bytes = part.storage_size_in_bytes();
-                Self::Kernel(QMatMul::QTensor(part.into()), bytes)
-            }
-        })
+            Matrix::Blocks(blocks) => slice_blocks(blocks, rows)?,
+        };
+        if let Some(format) = Format::of(blocks.dtype()) {
+            return Ok(Self::Panels(Panels::from_blocks(&blocks, format)?));
+        }
+        if matches!(blocks.dtype(), GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16) {
+            return Ok(Self::Panels(Panels::from_plain(
+                &blocks.dequantize(&Device::Cpu)?,
+                precision,
+            )?));
+        }
+        let bytes = crate::arithmetic::count(blocks.storage_size_in_bytes());
+        Ok(Self::Kernel(QMatMul::QTensor(blocks.into()), bytes))
     }
 
-    fn multiply(&self, input: &Tensor, rows: usize) -> Result<Vec<f32>, EngineError> {
+    fn multiply(&self, activations: &[f32], rows: usize) -> Result<Vec<f32>, EngineError> {
         match self {
-            Self::Dense(dense) => dense.multiply(input, rows),
-            Self::Packed(packed) => packed.multiply(input, rows),
-            Self::Kernel(kernel, _) => Ok(kernel.forward(input)?.flatten_all()?.to_vec1()?),
+            Self::Panels(panels) => Ok(panels.multiply(activations)),
+            Self::Kernel(kernel, _) => {
+                let inputs = activations.len() / rows;
+                let input = Tensor::from_slice(activations, (rows, inputs), &Device::Cpu)?;
+                // candle multiplies a single row in another way, with other roundings; a row never comes alone.
+                let input = if rows == 1 { Tensor::cat(&[&input, &input], 0)? } else { input };
+                Ok(kernel.forward(&input)?.narrow(0, 0, rows)?.flatten_all()?.to_vec1()?)
+            }
         }
     }
 
     fn column(&self, column: usize) -> Result<Vec<f32>, EngineError> {
         match self {
-            Self::Dense(dense) => dense.column(column),
-            Self::Packed(packed) => Ok(packed.column(column)),
+            Self::Panels(panels) => Ok(panels.column(column)),
             Self::Kernel(kernel, _) => {
-                let id = Tensor::new(&[u32::try_from(column).unwrap_or(u32::MAX)], &Device::Cpu)?;
-                Ok(kernel.embedding(&id)?.flatten_all()?.to_vec1()?)
+                let id = u32::try_from(column).expect("a shard has few columns");
+                Ok(kernel
+                    .embedding(&Tensor::new(&[id], &Device::Cpu)?)?
+                    .flatten_all()?
+                    .to_vec1()?)
             }
         }
     }
 
     fn bytes(&self) -> u64 {
         match self {
-            Self::Dense(dense) => dense.bytes(),
-            Self::Packed(packed) => packed.bytes(),
-            Self::Kernel(_, bytes) => crate::arithmetic::count(*bytes),
+            Self::Panels(panels) => panels.bytes(),
+            Self::Kernel(_, bytes) => *bytes,
         }
     }
 }
 
-/// Adds the result of a product to `sum`, or becomes it where `sum` is empty.
-fn accumulate(sum: &mut Vec<f32>, product: &Tensor) -> Result<(), EngineError> {
-    let (storage, layout) = product.storage_and_layout();
-    let candle_core::Storage::Cpu(storage) = &*storage else {
-        unreachable!("all tensors are on the CPU")
-    };
-    let values = &storage.as_slice::<f32>()?[layout.start_offset()..];
-    if sum.is_empty() {
-        sum.extend_from_slice(values);
-    } else {
-        sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+/// Rounds activations to a number format; they stay `f32`.
+fn round(activations: &[f32], precision: Precision) -> Cow<'_, [f32]> {
+    let mut wide = vec![0.0; if precision == Precision::F32 { 0 } else { activations.len() }];
+    match precision {
+        Precision::F32 => return Cow::Borrowed(activations),
+        Precision::F16 => {
+            let mut narrow = vec![f16::ZERO; activations.len()];
+            narrow.convert_from_f32_slice(activations);
+            narrow.convert_to_f32_slice(&mut wide);
+        }
+        Precision::Bf16 => {
+            let mut narrow = vec![bf16::ZERO; activations.len()];
+            narrow.convert_from_f32_slice(activations);
+            narrow.convert_to_f32_slice(&mut wide);
+        }
     }
-    Ok(())
-}
-
-fn is_float(format: GgmlDType) -> bool {
-    matches!(format, GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16)
+    Cow::Owned(wide)
 }
 
 fn slice_blocks(blocks: &QTensor, rows: &Range<usize>) -> Result<QTensor, EngineError> {
     let (all, inputs) = blocks.shape().dims2()?;
     let data = blocks.data()?;
     let row = data.len() / all;
-    let part = std::borrow::Cow::Borrowed(&data[rows.start * row..rows.end * row]);
-    let storage = candle_core::quantized::QStorage::from_data(part, &Device::Cpu, blocks.dtype())?;
+    let part = Cow::Borrowed(&data[rows.start * row..rows.end * row]);
+    let storage = QStorage::from_data(part, &Device::Cpu, blocks.dtype())?;
     Ok(QTensor::new(storage, (rows.len(), inputs))?)
 }
 
 /// Divides the outputs of a matrix: shards of [`SHARD_COLUMNS`], or one a thread where that makes fewer.
 fn shard_ranges(outputs: usize) -> Vec<Range<usize>> {
     let shards = outputs.div_ceil(SHARD_COLUMNS).next_multiple_of(rayon::current_num_threads());
-    let width = outputs.div_ceil(shards).next_multiple_of(SHARD_STEP);
+    let width = outputs.div_ceil(shards).next_multiple_of(WIDTH);
     (0..outputs).step_by(width).map(|start| start..outputs.min(start + width)).collect()
 }
 

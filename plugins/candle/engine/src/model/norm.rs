@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn a_normed_row_has_unit_mean_square() {
         let out = rms_norm(&[3.0, 4.0, 0.0, 2.0], &[1.0, 1.0], 0.0);
-        let square = (out[0] * out[0] + out[1] * out[1]) / 2.0;
+        let square = f32::midpoint(out[0] * out[0], out[1] * out[1]);
         assert!((square - 1.0).abs() < 1e-6, "{square}");
         assert!(out[2].abs() < 1e-6 && (out[3] - 2.0_f32.sqrt()).abs() < 1e-6);
     }

@@ -75,7 +75,7 @@ impl Header {
             Endpoint::Completions => "text_completion",
             Endpoint::Chat => "chat.completion",
         };
-        let mut body = self.envelope(object, entries);
+        let mut body = self.envelope(object, &entries);
         body.insert("usage".to_owned(), usage(choices));
         body.into()
     }
@@ -85,7 +85,7 @@ impl Header {
         let delta = json!({"role": "assistant", "content": ""});
         let entry =
             json!({"index": choice.index, "delta": delta, "logprobs": null, "finish_reason": null});
-        let mut body = self.envelope("chat.completion.chunk", vec![entry]);
+        let mut body = self.envelope("chat.completion.chunk", &[entry]);
         self.add_continuous_usage(&mut body, choice);
         body.into()
     }
@@ -106,7 +106,7 @@ impl Header {
         if self.form.return_token_ids {
             entry["token_ids"] = json!(choice.tokens[choice.tokens.len() - 1..]);
         }
-        let mut body = self.envelope(object, vec![entry]);
+        let mut body = self.envelope(object, &[entry]);
         self.add_continuous_usage(&mut body, choice);
         body.into()
     }
@@ -117,12 +117,12 @@ impl Header {
             Endpoint::Completions => "text_completion",
             Endpoint::Chat => "chat.completion.chunk",
         };
-        let mut body = self.envelope(object, Vec::new());
+        let mut body = self.envelope(object, &[]);
         body.insert("usage".to_owned(), usage(choices));
         body.into()
     }
 
-    fn envelope(&self, object: &str, choices: Vec<Value>) -> Map<String, Value> {
+    fn envelope(&self, object: &str, choices: &[Value]) -> Map<String, Value> {
         let fields = json!({
             "id": self.id,
             "object": object,
@@ -134,7 +134,7 @@ impl Header {
     }
 
     fn add_continuous_usage(&self, body: &mut Map<String, Value>, choice: &Choice) {
-        if self.form.continuous_usage {
+        if self.form.stream.is_some_and(|stream| stream.continuous_usage) {
             body.insert("usage".to_owned(), usage(std::slice::from_ref(choice)));
         }
     }

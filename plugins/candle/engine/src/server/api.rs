@@ -58,7 +58,7 @@ async fn generate(endpoint: Endpoint, shared: &Shared, body: &[u8]) -> Result<Re
         ready.driver.submit(request, index, sender.clone());
     }
     drop(sender);
-    if header.form.stream {
+    if header.form.stream.is_some() {
         Ok(stream::respond(header, choices, updates))
     } else {
         whole(header, choices, updates).await

@@ -75,7 +75,7 @@ pub(crate) fn run(
         loop {
             match submissions.try_recv() {
                 Ok(submission) => {
-                    accept(&mut engine, &mut consumers, &mut next_id, submission, metrics)
+                    accept(&mut engine, &mut consumers, &mut next_id, submission, metrics);
                 }
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return Ok(()),

@@ -34,14 +34,19 @@ pub(crate) struct Parsed {
 pub(crate) struct Form {
     /// Where it came to.
     pub(crate) endpoint: Endpoint,
-    /// Token by token.
-    pub(crate) stream: bool,
-    /// With an event of all usage at the end of a stream.
-    pub(crate) include_usage: bool,
-    /// With the usage so far in every event of a stream.
-    pub(crate) continuous_usage: bool,
+    /// Token by token, if it does.
+    pub(crate) stream: Option<StreamForm>,
     /// With the ids of the tokens.
     pub(crate) return_token_ids: bool,
+}
+
+/// What a stream has beside its tokens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StreamForm {
+    /// An event of all usage at its end.
+    pub(crate) include_usage: bool,
+    /// The usage so far in every event.
+    pub(crate) continuous_usage: bool,
 }
 
 /// Output tokens of a completion that does not say how many.
@@ -121,11 +126,13 @@ fn form(endpoint: Endpoint, fields: &Map<String, Value>) -> Result<Form, EngineE
         Some(Value::Object(options)) => options,
         Some(other) => return Err(wrong("stream_options", other, "an object")),
     };
-    Ok(Form {
-        endpoint,
-        stream: flag(fields, "stream")?,
+    let stream = StreamForm {
         include_usage: flag(options, "include_usage")?,
         continuous_usage: flag(options, "continuous_usage_stats")?,
+    };
+    Ok(Form {
+        endpoint,
+        stream: flag(fields, "stream")?.then_some(stream),
         return_token_ids: flag(fields, "return_token_ids")?,
     })
 }

@@ -26,7 +26,9 @@ pub(crate) fn respond(
 ) -> Response {
     let mut opening = Vec::new();
     if header.form.endpoint == Endpoint::Chat {
-        choices.iter().for_each(|choice| event(&mut opening, &header.opening(choice)));
+        for choice in &choices {
+            event(&mut opening, &header.opening(choice));
+        }
     }
     let events = UnboundedReceiverStream::new(updates).map(move |update| {
         let mut bytes = Vec::new();
@@ -53,7 +55,7 @@ fn write(bytes: &mut Vec<u8>, update: Update, header: &Header, choices: &mut [Ch
         }
     }
     if choices.iter().all(|choice| choice.finish.is_some()) {
-        if header.form.include_usage {
+        if header.form.stream.is_some_and(|stream| stream.include_usage) {
             event(bytes, &header.closing(choices));
         }
         bytes.extend_from_slice(b"data: [DONE]\n\n");

@@ -78,7 +78,9 @@ impl GgufFile {
             "llama" => RotaryPairs::Neighbours,
             "qwen2" => RotaryPairs::Halves,
             other => {
-                return Err(format!("the architecture is `{other}`, supported are llama and qwen2"));
+                return Err(format!(
+                    "the architecture is `{other}`, supported are llama and qwen2"
+                ));
             }
         };
         let key = |name: &str| format!("{architecture}.{name}");
@@ -179,7 +181,7 @@ impl GgufFile {
 }
 
 /// Translates a name of a Hugging Face checkpoint.
-fn own_name(name: &str) -> String {
+pub(crate) fn own_name(name: &str) -> String {
     match name {
         "model.embed_tokens.weight" => return "token_embd.weight".to_owned(),
         "model.norm.weight" => return "output_norm.weight".to_owned(),

@@ -81,10 +81,8 @@ pub(super) fn run(
         return channel.send_error(&error, false);
     }
     let at_ns = monotonic_ns();
-    let requests = progress
-        .into_iter()
-        .map(|progress| finished(progress, generate.return_text, facts))
-        .collect();
+    let requests =
+        progress.iter().map(|progress| finished(progress, generate.return_text, facts)).collect();
     channel.send(&Event::End { id, at_ns, requests })
 }
 
@@ -134,8 +132,8 @@ fn note(progress: &mut Progress, output: Output, now: u64) -> Result<(), EngineE
     Ok(())
 }
 
-fn finished(progress: Progress, with_text: bool, facts: &Facts) -> RequestTimes {
+fn finished(progress: &Progress, with_text: bool, facts: &Facts) -> RequestTimes {
     let decode = |tokenizer: &crate::tokenizer::TextTokenizer| tokenizer.decode(&progress.tokens);
     let text = with_text.then(|| facts.tokenizer.as_deref().map_or_else(|_| String::new(), decode));
-    RequestTimes { text, ..progress.times }
+    RequestTimes { text, ..progress.times.clone() }
 }

@@ -1,6 +1,12 @@
 //! The inner loops of attention, compiled for the widest vectors the machine has. Starts no threads.
 
+#![expect(
+    clippy::inline_always,
+    reason = "vector code must be inlined to where its instructions are enabled"
+)]
+
 use half::{bf16, f16, slice::HalfFloatSliceExt};
+use pulp::{Arch, NullaryFnOnce};
 
 use crate::arithmetic::float;
 
@@ -60,33 +66,26 @@ impl Element for bf16 {
 
 /// Attends with a tile: for each row, its group's heads one after the other.
 pub(super) fn attend<E: Element>(tile: &Tile<'_>, keys: &[E], values: &[E]) -> Vec<f32> {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx512f") {
-        #[expect(unsafe_code, reason = "vector instructions are chosen at run time")]
-        // SAFETY: the line above found the feature.
-        return unsafe { attend_avx512(tile, keys, values) };
-    } else if std::arch::is_x86_feature_detected!("avx2") {
-        #[expect(unsafe_code, reason = "vector instructions are chosen at run time")]
-        // SAFETY: the line above found the feature.
-        return unsafe { attend_avx2(tile, keys, values) };
+    Arch::new().dispatch(Attend { tile, keys, values })
+}
+
+struct Attend<'a, E> {
+    tile: &'a Tile<'a>,
+    keys: &'a [E],
+    values: &'a [E],
+}
+
+impl<E: Element> NullaryFnOnce for Attend<'_, E> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn call(self) -> Vec<f32> {
+        compute(self.tile, self.keys, self.values)
     }
-    attend_portable(tile, keys, values)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn attend_avx512<E: Element>(tile: &Tile<'_>, keys: &[E], values: &[E]) -> Vec<f32> {
-    attend_portable(tile, keys, values)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn attend_avx2<E: Element>(tile: &Tile<'_>, keys: &[E], values: &[E]) -> Vec<f32> {
-    attend_portable(tile, keys, values)
 }
 
 #[inline(always)]
-fn attend_portable<E: Element>(tile: &Tile<'_>, keys: &[E], values: &[E]) -> Vec<f32> {
+fn compute<E: Element>(tile: &Tile<'_>, keys: &[E], values: &[E]) -> Vec<f32> {
     let (width, group) = (tile.head_width, tile.group);
     let context = tile.position + tile.rows;
     let heads = tile.rows * group;

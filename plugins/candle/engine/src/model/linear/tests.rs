@@ -122,7 +122,9 @@ fn sixteen_bits_round_weights_and_activations() {
             rounded.matmul(&worth.t().unwrap()).unwrap().flatten_all().unwrap().to_vec1().unwrap();
         let found = linear.forward(&input, 1).expect("computes");
         assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-3), "{precision:?}");
-        assert_eq!(linear.bytes(), u64::try_from(2 * OUTPUTS * INPUTS).unwrap());
+        let wide =
+            Linear::new(vec![Matrix::Dense(weights())], None, Precision::F32).expect("supported");
+        assert_eq!(2 * linear.bytes(), wide.bytes());
     }
 }
 
