@@ -55,10 +55,17 @@ def wait_until(at_ns):
         time.sleep(max(left / 1e9 - 0.001, 0.0001))
 
 
+def ready(jobs):
+    """A tool that is still starting when the first job begins says nothing about its accuracy."""
+    if time.monotonic_ns() > jobs[0][0] - 1_500_000_000:
+        sys.exit("it was not ready before the first job: use a longer --lead")
+
+
 def zeus_monitor(jobs):
     from zeus.monitor import ZeusMonitor
 
     monitor = ZeusMonitor(gpu_indices=[0], cpu_indices=[])
+    ready(jobs)
     for begin, end in jobs:
         wait_until(begin)
         monitor.begin_window("job", sync_execution=False)
@@ -69,7 +76,15 @@ def zeus_monitor(jobs):
 def zeus_power_monitor(jobs):
     from zeus.monitor.power import PowerMonitor
 
-    monitor = PowerMonitor(gpu_indices=[0], update_period=0.1)
+    # Its subprocesses may take more than the ten seconds that it allows on a busy machine.
+    for attempt in range(5):
+        try:
+            monitor = PowerMonitor(gpu_indices=[0], update_period=0.1)
+            break
+        except RuntimeError:
+            if attempt == 4:
+                raise
+    ready(jobs)
     for begin, end in jobs:
         wait_until(begin)
         start = time.time()
@@ -84,12 +99,14 @@ def zeus_power_monitor(jobs):
 def llenergymeasure(jobs):
     # The package's own initialisation imports its engines' dependencies; the sampler needs none.
     spec = next(pathlib.Path(p) / "llenergymeasure" for p in sys.path if (pathlib.Path(p) / "llenergymeasure").is_dir())
-    for name, folder in [("llenergymeasure", spec), ("llenergymeasure.energy", spec / "energy")]:
+    for name, folder in [("llenergymeasure", spec), ("llenergymeasure.energy", spec / "energy"), ("llenergymeasure.device", spec / "device")]:
         package = types.ModuleType(name)
         package.__path__ = [str(folder)]
         sys.modules[name] = package
+    from llenergymeasure.device import power_thermal  # noqa: F401
     from llenergymeasure.energy.nvml import NVMLSampler
 
+    ready(jobs)
     for begin, end in jobs:
         sampler = NVMLSampler([0])
         wait_until(begin)
@@ -129,6 +146,7 @@ def main():
     parser.add_argument("--target", default="target/release", help="where cargo put the library")
     parser.add_argument("--short", type=int, default=7, help="jobs of 1 s")
     parser.add_argument("--long", type=int, default=5, help="jobs of 5 s")
+    parser.add_argument("--lead", type=float, default=15, help="seconds for the tools to start")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -140,7 +158,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         library = pathlib.Path(folder) / "libnvidia-ml.so.1"
         shutil.copy(target / "libllem_fake_nvml.so", library)
-        origin = time.monotonic_ns() + 15_000_000_000
+        origin = time.monotonic_ns() + int(options.lead * 1e9)
         config = json.dumps({"origin_ns": origin, "gpus": [{"power": {"steps": steps}}]})
         environment = {**os.environ, "LD_LIBRARY_PATH": folder, "LLEM_FAKE_NVML": config}
         times = [(origin + int(b * 1e9), origin + int(e * 1e9)) for b, e in jobs]

@@ -23,7 +23,7 @@
 //! let context = baseline(&recording.snapshot()[0], idle);
 //! // … load …
 //! let request = Request { begin_ns, end_ns: now_ns(), mode: Mode::Running };
-//! let series = recording.stop();
+//! let series = recording.snapshot_covering(request.end_ns); // samples and averages come later
 //! let measurement = measure(&series, request, &Settings::default());
 //! // Count tokens in `measurement.window`; then one reading per device:
 //! for reading in measurement.readings {
@@ -56,6 +56,6 @@ pub use clock::{Clock, GUARD, now_ns};
 pub use discover::Instruments;
 pub use finding::{Finding, Level};
 pub use options::{Gpus, MeterOptions};
-pub use recording::{Latest, Recording};
+pub use recording::{LONGEST_WAIT, Latest, Recording};
 pub use scripted::Scripted;
 pub use simulated::Simulated;

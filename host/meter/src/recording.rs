@@ -14,12 +14,15 @@ use llem_core::{
 };
 
 use crate::{
-    clock::System,
+    clock::{GUARD, System, now_ns},
     follow::{Control, Follower},
     poll::poll,
     sensor::Sensor,
     store::{Store, watts},
 };
+
+/// How long [`Recording::snapshot_covering`] waits at most after a window's end.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(4);
 
 /// How a device's counter is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,7 @@ struct LaneThread {
     device: Device,
     calibration: Calibration,
     store: Arc<Store>,
+    is_locked: bool,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -87,13 +91,14 @@ impl Recording {
         };
         let name = format!("meter {}", device.index.unwrap_or(0));
         let thread = thread::Builder::new().name(name).spawn(body).ok();
-        self.lanes.push(LaneThread { device, calibration, store, thread });
+        let is_locked = cadence == Cadence::Locked;
+        self.lanes.push(LaneThread { device, calibration, store, is_locked, thread });
     }
 
     /// Adds a device that could not be opened: its series will be empty and say why.
     pub(crate) fn add_silent(&mut self, device: Device, calibration: Calibration) {
         let store = Arc::new(Store::with_capacity(Duration::from_secs(1)));
-        self.lanes.push(LaneThread { device, calibration, store, thread: None });
+        self.lanes.push(LaneThread { device, calibration, store, is_locked: false, thread: None });
     }
 
     /// Says which process tree is being measured, for the processor-time model and for recognising
@@ -110,6 +115,17 @@ impl Recording {
     /// What has been recorded so far.
     pub fn snapshot(&self) -> Vec<Series> {
         self.lanes.iter().map(LaneThread::series).collect()
+    }
+
+    /// What has been recorded once everything is there that a window ending at `end_ns` needs: later
+    /// publications, the driver's samples, and the averages. It waits for at most [`LONGEST_WAIT`]
+    /// after the window's end; what did not come by then is flagged in the figures.
+    pub fn snapshot_covering(&self, end_ns: u64) -> Vec<Series> {
+        let latest = end_ns + nanoseconds(LONGEST_WAIT);
+        while now_ns() < latest && !self.lanes.iter().all(|lane| lane.covers(end_ns)) {
+            thread::sleep(Duration::from_millis(20));
+        }
+        self.snapshot()
     }
 
     /// Ends the recording, at the latest one period of a counter from now.
@@ -135,7 +151,26 @@ impl Drop for Recording {
     }
 }
 
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 impl LaneThread {
+    /// Whether nothing that belongs to a window ending then is still to come.
+    fn covers(&self, end_ns: u64) -> bool {
+        if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+            return true;
+        }
+        let rows = (self.store.lane.len().checked_sub(1), self.store.ticks.len().checked_sub(1));
+        let looked = rows.0.is_some_and(|row| {
+            let after = if self.is_locked { nanoseconds(GUARD) } else { 0 };
+            self.store.lane.row(row)[0] > end_ns + after
+        });
+        let counted = rows.1.is_none_or(|row| self.store.ticks.row(row)[0] > end_ns);
+        let sampled = self.store.newest_sample().is_none_or(|at_ns| at_ns > end_ns);
+        looked && counted && sampled
+    }
+
     fn series(&self) -> Series {
         self.store.series(self.device.clone(), self.calibration.clone())
     }

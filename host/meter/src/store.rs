@@ -92,6 +92,11 @@ impl Store {
         self.samples.push([at_ns, milliwatts]);
     }
 
+    /// Time of the newest power sample.
+    pub(crate) fn newest_sample(&self) -> Option<u64> {
+        self.samples.len().checked_sub(1).map(|row| self.samples.row(row)[0])
+    }
+
     pub(crate) fn lane(&self, at_ns: u64, row: LaneRow) {
         self.lane.push([
             at_ns,

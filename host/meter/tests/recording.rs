@@ -2,7 +2,7 @@
 
 use std::{thread::sleep, time::Duration};
 
-use llem_core::energy::{Method, Mode, Request, Settings, measure};
+use llem_core::energy::{Flag, Method, Mode, Request, Settings, measure};
 use llem_fake_nvml::{Config, Fake, GpuConfig, Profile};
 use llem_meter::{Gpus, Instruments, MeterOptions, Scripted, now_ns};
 
@@ -69,14 +69,14 @@ fn several_gpus_are_recorded_at_once_by_uuid_in_one_window() {
     let begin_ns = now_ns();
     sleep(Duration::from_millis(1_200));
     let end_ns = now_ns();
-    sleep(Duration::from_millis(300));
-    let series = recording.stop();
+    let series = recording.snapshot_covering(end_ns);
     let request = Request { begin_ns, end_ns, mode: Mode::Running };
     let measurement = measure(&series, request, &Settings::default());
     let seen: Vec<&str> = measurement.readings.iter().map(|r| r.device.as_str()).collect();
     assert_eq!(seen, ["GPU-7", "GPU-2", "GPU-0"]);
     for (reading, watts) in measurement.readings.iter().zip([800.0, 300.0, 100.0]) {
         assert_eq!(reading.window, measurement.window);
+        assert!(!reading.flags.contains(&Flag::NotCrossChecked), "{reading:#?}");
         let power = reading.average_power_watts.expect("an energy").get();
         assert!((power / watts - 1.0).abs() < 0.03, "{power} W of {watts} W: {reading:#?}");
     }
