@@ -1,8 +1,50 @@
-//! The llem host.
+//! The llem host: everything that touches the world.
+//!
+//! `commands` answer the command line; `planning` turns a study file into trials; `runner` carries
+//! them out with `llem-plugin`, `llem-launch`, `llem-load` and `llem-meter`; `store` keeps records;
+//! `report` shows them. Runner and report meet only in `llem_core::event` and `llem_core::record`.
 
-use std::process::ExitCode;
+mod cli;
+mod commands;
+mod diagnostics;
+mod engines;
+mod exit;
+mod machine;
+mod models;
+mod planning;
+mod report;
+mod runner;
+mod store;
 
-/// Runs the command line.
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::Parser;
+
+use crate::exit::ExitStatus;
+
+/// Runs the command line; the binary and the tests both call it.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let mut args = std::env::args_os();
+    let program = args.next().unwrap_or_default();
+    let rest: Vec<OsString> = args.collect();
+    // Both take another program's arguments as they are, so they are not clap's.
+    match rest.first().and_then(|it| it.to_str()) {
+        Some("supervise") => return llem_launch::supervise(rest.into_iter().skip(1)),
+        Some("engine") => return engines::main(rest.into_iter().skip(1)),
+        _ => (),
+    }
+    let cli = match cli::Cli::try_parse_from(std::iter::once(program).chain(rest)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            drop(error.print());
+            return if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Success }.into();
+        }
+    };
+    match commands::run(cli.command) {
+        Ok(status) => status.into(),
+        Err(failure) => {
+            failure.print();
+            failure.status().into()
+        }
+    }
 }

@@ -7,6 +7,7 @@ mod check;
 mod duration;
 mod expand;
 mod experiment;
+mod import;
 mod json_schema;
 mod keys;
 mod node;
@@ -26,9 +27,10 @@ pub use expand::{
     Canonicalise, Expansion, Factor, Facts, Merged, Note, Skipped, Undecided, expand, no_code_rules,
 };
 pub use experiment::{Experiment, ExperimentId, Settings};
+pub use import::{ImportError, Imported, import};
 pub use json_schema::json_schema;
 pub use parse::parse;
-pub use problem::Problem;
+pub use problem::{Problem, nearest};
 pub use settings::{
     Baseline, Limits, MeasureSettings, Model, Order, Repeats, Rest, Slo, Source, Traffic, Warmup,
     Workload,
@@ -71,6 +73,8 @@ pub struct PluginUse {
     pub venv: Vec<String>,
     /// Names of secrets that the engine may have.
     pub secrets: Vec<String>,
+    /// Names of environment variables of the host that the engine gets, whatever its plugin plans.
+    pub pass_env: Vec<String>,
     settings: Vec<Assignment>,
     span: Range<usize>,
 }
@@ -84,6 +88,7 @@ impl PluginUse {
             image: None,
             venv: Vec::new(),
             secrets: Vec::new(),
+            pass_env: Vec::new(),
             settings: Vec::new(),
             span,
         }

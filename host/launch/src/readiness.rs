@@ -1,11 +1,13 @@
 //! Waits until a step is ready: all its probes hold, or it fails by name.
 
 use std::{
+    net::SocketAddr,
     thread,
     time::{Duration, Instant},
 };
 
 use llem_core::backend::{HttpRequest, Probe, Step};
+use llem_load::{probe::probe, target::Target};
 
 use crate::{Ended, Running};
 
@@ -79,16 +81,18 @@ fn holds(probe: &Probe, running: &Running) -> bool {
 }
 
 fn answers(request: &HttpRequest, port: u16) -> bool {
-    let answer = llem_load::http::probe(
-        std::net::SocketAddr::from(([127, 0, 0, 1], port)),
-        &request.method,
-        &request.path,
-        request.body.as_deref(),
-        Duration::from_secs(30),
-    );
-    let Ok((status, body)) = answer else { return false };
-    let status_fits = request.expect_status.map_or(status < 400, |it| it == status);
-    status_fits && request.expect_body.as_ref().is_none_or(|it| body.contains(it.as_str()))
+    let target = Target::at(SocketAddr::from(([127, 0, 0, 1], port)), "");
+    let body = request.body.as_deref().map(str::as_bytes);
+    let Ok(answer) = probe(&target, &request.method, &request.path, body, Duration::from_secs(30))
+    else {
+        return false;
+    };
+    let status_fits = request.expect_status.map_or(answer.status < 400, |it| it == answer.status);
+    status_fits
+        && request
+            .expect_body
+            .as_ref()
+            .is_none_or(|it| String::from_utf8_lossy(&answer.body).contains(it.as_str()))
 }
 
 fn describe(probe: &Probe, port: u16) -> String {

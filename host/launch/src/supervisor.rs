@@ -76,8 +76,8 @@ fn supervise(
     mut status: File,
 ) -> ExitCode {
     // A new session: the terminal's Ctrl-C reaches the host alone, which then stops its engines in order.
-    drop(rustix::process::setsid());
-    drop(rustix::process::set_child_subreaper(Some(rustix::process::getpid())));
+    rustix::process::setsid().ok();
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).ok();
     let mut report = move |it: &Status| {
         let line = serde_json::to_string(it).expect("a status has string keys only");
         drop(writeln!(status, "{line}"));
@@ -128,7 +128,7 @@ fn obey(mut control: File, pid: Pid, signal: Signal, grace: Duration) {
     let mut order = [0];
     let asked_to_stop = matches!(control.read(&mut order), Ok(1));
     if asked_to_stop {
-        drop(rustix::process::kill_process_group(pid, signal));
+        rustix::process::kill_process_group(pid, signal).ok();
         let deadline = Instant::now() + grace;
         // The host may die during the grace as well; then there is nobody left to be gentle for.
         while Instant::now() < deadline && !is_gone(&control) {
@@ -136,7 +136,7 @@ fn obey(mut control: File, pid: Pid, signal: Signal, grace: Duration) {
         }
     }
     loop {
-        drop(rustix::process::kill_process_group(pid, Signal::KILL));
+        rustix::process::kill_process_group(pid, Signal::KILL).ok();
         kill_all(&descendants());
         thread::sleep(Duration::from_millis(50));
     }
@@ -165,7 +165,7 @@ fn end_descendants() -> u32 {
 
 fn kill_all(pids: &[Pid]) {
     for pid in pids {
-        drop(rustix::process::kill_process(*pid, Signal::KILL));
+        rustix::process::kill_process(*pid, Signal::KILL).ok();
     }
 }
 

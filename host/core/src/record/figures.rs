@@ -9,6 +9,25 @@ use crate::{
     units::{Joules, count, whole},
 };
 
+/// The figure that a study's metric stands for: metrics leave unit and quantile out.
+pub fn figure_of(metric: &str) -> Option<&'static str> {
+    const TABLE: &[(&str, &str)] = &[
+        ("energy_per_output_token", "energy_per_output_token_joules"),
+        ("energy_per_total_token", "energy_per_total_token_joules"),
+        ("energy_per_request", "energy_per_request_joules"),
+        ("average_power", "average_power_watts"),
+        ("output_token_throughput", "output_token_throughput_per_second"),
+        ("total_token_throughput", "total_token_throughput_per_second"),
+        ("request_throughput", "request_throughput_per_second"),
+        ("goodput", "goodput_per_second"),
+        ("time_to_first_token", "time_to_first_token_p50_seconds"),
+        ("time_per_output_token", "time_per_output_token_p50_seconds"),
+        ("inter_token_latency", "inter_token_latency_p50_seconds"),
+        ("request_latency", "request_latency_p50_seconds"),
+    ];
+    TABLE.iter().find(|(name, _)| *name == metric).map(|(_, figure)| *figure)
+}
+
 /// Picks a quantile.
 type Pick = fn(&Distribution) -> Option<f64>;
 
@@ -54,6 +73,14 @@ pub fn figures(measured: &Measured) -> Vec<Figure> {
     };
     exact("output_token_throughput_per_second", ratio(sum(measured, output_tokens), seconds));
     exact("request_throughput_per_second", ratio(sum(measured, completed), seconds));
+    exact(
+        "total_token_throughput_per_second",
+        total_tokens(measured).and_then(|it| ratio(it, seconds)),
+    );
+    exact(
+        "goodput_per_second",
+        mean(measured, |it| Some(it.metrics.slo.as_ref()?.goodput_per_second)),
+    );
     let quantiles: [(&str, Pick); 3] = [
         ("p50", |it| Some(it.p50.point)),
         ("p90", |it| Some(it.p90.point)),
@@ -102,6 +129,7 @@ fn energy_figures(measured: &Measured, figures: &mut Vec<Figure>) {
     };
     push("energy_per_output_token_joules", ratio(energy, sum(measured, output_tokens)));
     push("energy_per_request_joules", ratio(energy, sum(measured, completed)));
+    push("energy_per_total_token_joules", total_tokens(measured).and_then(|it| ratio(energy, it)));
     push("energy_joules", Some(energy));
     push("average_power_watts", ratio(energy, sum(measured, |it| it.metrics.window_seconds)));
     let net = net_context(measured, scope);
@@ -121,6 +149,15 @@ fn net_context(measured: &Measured, scope: Scope) -> Option<f64> {
         .map(|it| Some(it.net_context.as_ref()?.energy_joules.get()))
         .sum::<Option<f64>>()
         .filter(|it| *it != 0.0)
+}
+
+/// Prompt and output tokens; none where the engine did not count prompts.
+fn total_tokens(measured: &Measured) -> Option<f64> {
+    measured
+        .windows
+        .iter()
+        .map(|it| Some(whole(it.metrics.input_tokens? + it.metrics.output_tokens)))
+        .sum()
 }
 
 fn output_tokens(window: &WindowRecord) -> f64 {

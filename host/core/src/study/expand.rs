@@ -14,7 +14,7 @@ mod view;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use facts::Facts;
 
@@ -37,7 +37,7 @@ pub fn no_code_rules(_: &str, configs: Vec<Config>) -> Result<Vec<Canonical>, St
 const MOST: u64 = 1_000_000;
 
 /// What a study comes to.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Expansion {
     /// What will run, without doubles, in the order of the study.
     pub experiments: Vec<Experiment>,
@@ -56,25 +56,25 @@ pub struct Expansion {
 }
 
 /// A configuration that will not run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Skipped {
     /// The plugin.
-    #[serde(serialize_with = "text")]
+    #[serde(with = "shared_text")]
     pub plugin: Arc<str>,
     /// What makes it differ.
     pub label: String,
     /// The rule that refuses it; `exclude` for the study's own.
-    #[serde(serialize_with = "text")]
+    #[serde(with = "shared_text")]
     pub rule: Arc<str>,
     /// Why.
-    #[serde(serialize_with = "text")]
+    #[serde(with = "shared_text")]
     pub message: Arc<str>,
     /// Its settings as declared.
     pub settings: Settings,
 }
 
 /// An experiment that stands for others whose canonical form is equal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Merged {
     /// Index of the experiment.
     pub experiment: usize,
@@ -83,10 +83,10 @@ pub struct Merged {
 }
 
 /// A rule that applied without refusing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     /// The plugin.
-    #[serde(serialize_with = "text")]
+    #[serde(with = "shared_text")]
     pub plugin: Arc<str>,
     /// Rule id.
     pub rule: String,
@@ -99,10 +99,10 @@ pub struct Note {
 }
 
 /// A rule that could not be decided.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undecided {
     /// The plugin.
-    #[serde(serialize_with = "text")]
+    #[serde(with = "shared_text")]
     pub plugin: Arc<str>,
     /// Rule id.
     pub rule: String,
@@ -115,10 +115,10 @@ pub struct Undecided {
 }
 
 /// Something that was varied.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Factor {
     /// The plugin.
-    #[serde(serialize_with = "text")]
+    #[serde(with = "shared_text")]
     pub plugin: Arc<str>,
     /// Path of an axis, name of a zip or of variants.
     pub name: String,
@@ -128,8 +128,19 @@ pub struct Factor {
     pub numbers: Option<Vec<f64>>,
 }
 
-fn text<S: serde::Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(text)
+/// Shared texts on the wire.
+mod shared_text {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+        String::deserialize(deserializer).map(Into::into)
+    }
 }
 
 /// Expands a study for the plugins whose schemas are given.

@@ -132,7 +132,8 @@ fn plugin(schema: &Schema) -> Json {
             ("runner".to_owned(), json!({"enum": ["auto", "process", "container"]})),
             ("image".to_owned(), json!({"type": "string", "description": "Container image instead of the release's."})),
             ("venv".to_owned(), texts.clone()),
-            ("secrets".to_owned(), texts),
+            ("secrets".to_owned(), texts.clone()),
+            ("pass_env".to_owned(), texts),
         ]
         .into_iter()
         .collect(),

@@ -260,6 +260,7 @@ impl Parser<'_> {
                     read.venv = self.texts(entry, "a directory or a list of directories")
                 }
                 ("secrets", _) => read.secrets = self.texts(entry, "a list of names of secrets"),
+                ("pass_env", _) => read.pass_env = self.texts(entry, "a list of names of environment variables"),
                 ("release" | "image" | "runner", _) => {
                     let fault = Fault::new(format!(
                         "`{}`: expected text, found {}",
@@ -277,7 +278,7 @@ impl Parser<'_> {
             node::flatten(entries, &mut |path, span, node| found.push((path, span, node)));
             for (path, key_span, node) in found {
                 if !path.contains('.') && !matches!(node.data, Data::Table { .. }) {
-                    let reserved = ["release", "runner", "image", "venv", "secrets"];
+                    let reserved = ["release", "runner", "image", "venv", "secrets", "pass_env"];
                     let fault = Fault::new(format!(
                         "unknown key `{path}`, allowed here: {} and parameters by their path, such as `engine.{path}`",
                         listed(reserved)

@@ -87,7 +87,7 @@ impl Source {
 }
 
 /// The known name that is most like the one found, if any is near.
-pub(super) fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let close = found.chars().count() / 4 + 1;
     known
         .into_iter()

@@ -1,6 +1,7 @@
 //! Tests of studies as a whole; those of single parts are beside the parts.
 
 mod expanding;
+mod importing;
 mod parsing;
 mod properties;
 mod writing;

@@ -9,7 +9,7 @@ pub use resolved::resolved;
 use crate::backend::Value;
 
 /// A value as TOML.
-fn toml_text(value: &Value) -> String {
+pub(super) fn toml_text(value: &Value) -> String {
     match value {
         Value::Null => "{ null = true }".to_owned(),
         Value::Boolean(it) => it.to_string(),
@@ -38,13 +38,13 @@ fn nested(json: &serde_json::Value) -> String {
 }
 
 /// A key, quoted where it must be.
-fn key_text(key: &str) -> String {
+pub(super) fn key_text(key: &str) -> String {
     let bare =
         !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
     if bare { key.to_owned() } else { quoted(key) }
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml_edit::Value::from(text).to_string()
 }
 

@@ -199,6 +199,18 @@ impl<'a> Space<'a> {
         path: &str,
         value: &Value,
     ) -> Result<Vec<(usize, u32)>, (Fault, bool)> {
+        // `engine.group = { a = 1 }` where the schema lists `engine.group.a`: the same as `engine.group.a = 1`.
+        if let Value::Json(serde_json::Value::Object(object)) = value
+            && !object.is_empty()
+            && (object.keys().all(|name| self.is_table(&format!("{path}.{name}")) || self.find(&format!("{path}.{name}")).is_some())
+                || self.find(path).is_none() && self.is_table(path))
+        {
+            let mut placed = Vec::new();
+            for (name, inner) in object {
+                placed.extend(self.settle_plugin(&format!("{path}.{name}"), &inner.clone().into())?);
+            }
+            return Ok(placed);
+        }
         if let Some(slot) = self.find(path).filter(|slot| self.slots[*slot].path().is_some()) {
             let id = match self.slots[slot].parameter() {
                 Some(parameter) => {
@@ -215,19 +227,6 @@ impl<'a> Space<'a> {
             };
             return Ok(vec![(slot, id)]);
         }
-        // `engine.group = { a = 1 }` where the schema lists `engine.group.a`.
-        if let Value::Json(serde_json::Value::Object(object)) = value
-            && self
-                .paths()
-                .any(|known| known.starts_with(path) && known[path.len()..].starts_with('.'))
-        {
-            let mut placed = Vec::new();
-            for (name, inner) in object {
-                placed
-                    .extend(self.settle_plugin(&format!("{path}.{name}"), &inner.clone().into())?);
-            }
-            return Ok(placed);
-        }
         if self.schema.unknown == UnknownPolicy::PassThrough
             && let Ok(parsed) = path.parse::<Path>()
         {
@@ -236,6 +235,12 @@ impl<'a> Space<'a> {
             return Ok(vec![(slot, id)]);
         }
         Err((self.unknown(path), true))
+    }
+
+    /// Whether parameters have paths below this one.
+    fn is_table(&self, path: &str) -> bool {
+        let prefix = format!("{path}.");
+        self.by_path.range(prefix.clone()..).next().is_some_and(|(known, _)| known.starts_with(&prefix))
     }
 
     fn unknown(&self, path: &str) -> Fault {

@@ -1,0 +1,189 @@
+//! The command line, as types; nothing else.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Find out what decides the energy of LLM inference
+///
+/// llem holds model and workload constant, varies the deployment, and reports energy, throughput and
+/// latency with intervals.
+#[derive(Debug, Parser)]
+#[command(name = "llem", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a study and write its results
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunArgs),
+    /// Show what a study would run, without running it
+    Plan(PlanArgs),
+    /// List the parameters of a backend
+    #[command(after_help = PARAMS_EXAMPLES)]
+    Params(ParamsArgs),
+    /// Show the results of a run
+    Show(ShowArgs),
+    /// Check the machine: instruments, engines, permissions
+    Doctor(DoctorArgs),
+    /// Write a commented study file to start from
+    Init(InitArgs),
+    /// Print the JSON Schema of study files
+    Schema,
+    /// List the backends
+    Plugins(PluginsArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// Shell
+        shell: clap_complete::Shell,
+    },
+}
+
+const RUN_EXAMPLES: &str = "Examples:
+  llem run --plugin candle examples/quickstart.toml
+  llem run study.toml --resume                 go on with the newest results of the study
+  llem run study.toml --resume results/DIR     go on with these
+  llem run study.toml --json > events.jsonl    events for a machine";
+
+const PARAMS_EXAMPLES: &str = "Examples:
+  llem params                                  all backends
+  llem params vllm                             energy-relevant parameters of vLLM
+  llem params vllm --all --search cache        search all of them
+  llem params vllm engine.max_num_seqs         one parameter, with its rules";
+
+/// Arguments of `llem run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Study file
+    pub(crate) study: PathBuf,
+    /// Backend to run: a name or the path of a `.wasm` component
+    #[arg(long, value_name = "NAME|PATH")]
+    pub(crate) plugin: Option<String>,
+    /// Permission of a backend that is not part of llem, as the error names it (can be repeated)
+    #[arg(long, value_name = "PERMISSION")]
+    pub(crate) allow: Vec<String>,
+    /// Directory below which results are written
+    #[arg(long, default_value = "results", env = "LLEM_RESULTS")]
+    pub(crate) results: PathBuf,
+    /// Go on with earlier results instead of starting anew
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "")]
+    pub(crate) resume: Option<PathBuf>,
+    /// With --resume, run failed trials again
+    #[arg(long, requires = "resume")]
+    pub(crate) retry_failed: bool,
+    /// Write events as JSON lines to standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show no progress
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+/// Arguments of `llem plan`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// Study file
+    pub(crate) study: PathBuf,
+    /// Backend to plan for: a name or the path of a `.wasm` component
+    #[arg(long, value_name = "NAME|PATH")]
+    pub(crate) plugin: Option<String>,
+    /// Permission of a backend that is not part of llem, as the error names it (can be repeated)
+    #[arg(long, value_name = "PERMISSION")]
+    pub(crate) allow: Vec<String>,
+    /// Write the plan as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show the launch plan of each experiment as well
+    #[arg(long)]
+    pub(crate) launch: bool,
+}
+
+/// Arguments of `llem params`.
+#[derive(Debug, Args)]
+pub(crate) struct ParamsArgs {
+    /// Backend: a name or the path of a `.wasm` component
+    pub(crate) plugin: Option<String>,
+    /// Path of one parameter, such as `engine.max_num_seqs`
+    pub(crate) parameter: Option<String>,
+    /// Engine release; default: the newest stable one
+    #[arg(long)]
+    pub(crate) release: Option<String>,
+    /// Only parameters whose path or documentation has this text
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) search: Option<String>,
+    /// All parameters, not only the energy-relevant ones
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `llem show`.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// Results directory
+    pub(crate) results: PathBuf,
+    /// Write the summary as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `llem doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Exit with code 1 where something is missing
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// Arguments of `llem init`.
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Backend
+    #[arg(long, default_value = "candle")]
+    pub(crate) plugin: String,
+    /// Name of the study
+    #[arg(long, default_value = "study")]
+    pub(crate) name: String,
+    /// Model: a hub id, a directory, a `.gguf` file, or `random:SHAPE`
+    #[arg(long, default_value = "random:tiny-llama-15m")]
+    pub(crate) model: String,
+}
+
+/// Arguments of `llem plugins`.
+#[derive(Debug, Args)]
+pub(crate) struct PluginsArgs {
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where progress goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Progress {
+    /// A live line on a terminal, plain lines elsewhere.
+    Human,
+    /// JSON lines on standard output.
+    Json,
+    /// Nowhere.
+    Quiet,
+}
+
+impl RunArgs {
+    /// Where progress goes.
+    pub(crate) fn progress(&self) -> Progress {
+        match (self.json, self.quiet) {
+            (true, _) => Progress::Json,
+            (false, true) => Progress::Quiet,
+            (false, false) => Progress::Human,
+        }
+    }
+}

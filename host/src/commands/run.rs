@@ -1,0 +1,183 @@
+//! `llem run`: a study from file to results.
+
+use std::path::Path;
+
+use llem_core::{
+    energy::Instrument,
+    event::Event,
+    record::{Outcome, Record},
+    study::Expansion,
+};
+use llem_meter::{Instruments, Level, MeterOptions};
+
+use crate::{
+    cli::{Progress, RunArgs},
+    diagnostics::Failure,
+    exit::ExitStatus,
+    machine::{self, Machine},
+    planning::{self, Backends, Planned},
+    report::{self, Summary},
+    runner::{self, Bench, Cancel},
+    store::{Entry, Header, Results, ResultsError},
+};
+
+/// Version of the journal's format.
+const FORMAT: u32 = 1;
+
+/// Runs a study.
+pub(crate) fn run(args: &RunArgs) -> Result<ExitStatus, Failure> {
+    let (instruments, findings) = Instruments::discover(&MeterOptions::from_env());
+    let devices = instruments.devices();
+    let backends = Backends::new(args.allow.clone()).with_gpus(machine::gpu_ids(&devices));
+    let planned = planning::plan(
+        &args.study,
+        args.plugin.as_deref(),
+        &backends,
+        machine::gpu(&devices),
+        true,
+    )?;
+    if planned.expansion.experiments.is_empty() {
+        return Err(nothing_to_run(&planned));
+    }
+    let cancel = Cancel::install().map_err(|it| Failure::new(ExitStatus::Internal, &it))?;
+    let (mut results, earlier) = open(args, &planned).map_err(|it| unusable(&it))?;
+    describe(&results, &planned, &instruments).map_err(|it| unusable(&it))?;
+
+    let mut reporter = report::reporter(args.progress());
+    let warnings = findings.iter().filter(|it| it.level == Level::Warning);
+    for finding in warnings {
+        reporter(&Event::Warning { message: format!("{}: {}", finding.subject, finding.message) });
+    }
+    for message in planned.notes() {
+        reporter(&Event::Warning { message });
+    }
+    let bench = Bench {
+        instruments: &instruments,
+        cancel: &cancel,
+        is_estimate: devices.iter().all(|it| it.instrument == Instrument::CpuTime),
+        executable: std::env::current_exe()
+            .map_err(|it| Failure::new(ExitStatus::Environment, &it))?,
+        results: results.path().to_owned(),
+        cache: machine::cache_directory(),
+    };
+    let finished =
+        runner::run(&planned, &mut results, earlier, &bench, &mut |event| reporter(&event))
+            .map_err(|it| unusable(&it))?;
+    drop(std::fs::remove_dir(results.path().join("scratch")));
+
+    let summary = summary_of(results.path())?;
+    results.write_json("summary.json", &summary).map_err(|it| unusable(&it))?;
+    match args.progress() {
+        Progress::Human => report::print_summary(&summary, results.path()),
+        Progress::Json | Progress::Quiet => (),
+    }
+    Ok(match finished {
+        it if it.interrupted => ExitStatus::Interrupted,
+        it if it.failed > 0 || it.left > 0 => ExitStatus::Failures,
+        _ => ExitStatus::Success,
+    })
+}
+
+/// The summary of a results directory, from its plan and journal.
+pub(crate) fn summary_of(results: &Path) -> Result<Summary, Failure> {
+    let entries = Results::read(results).map_err(|it| unusable(&it))?;
+    let Some(Entry::Header(header)) = entries.first() else {
+        return Err(unusable(&ResultsError::NotResults(results.to_owned())));
+    };
+    let study = header.study.clone();
+    let plan: Expansion = Results::read_json(results, "plan.json").map_err(|it| unusable(&it))?;
+    Ok(report::summarise(&plan, &study, &records(entries, false)))
+}
+
+/// New results, or earlier ones with their records.
+fn open(args: &RunArgs, planned: &Planned) -> Result<(Results, Vec<Record>), ResultsError> {
+    let now = jiff::Timestamp::now();
+    let header = header(planned, &now.to_string());
+    let Some(directory) = &args.resume else {
+        let stamp = now.strftime("%Y-%m-%dT%H%M%SZ").to_string();
+        return Ok((Results::create(&args.results, header, &stamp)?, Vec::new()));
+    };
+    let path = if directory.as_os_str().is_empty() {
+        Results::newest(&args.results, planned.study.name())?
+    } else {
+        directory.clone()
+    };
+    let (mut results, entries) = Results::resume(&path, &header)?;
+    clear_scratch(results.path());
+    results.append(&Entry::Resumed { at: now.to_string() })?;
+    Ok((results, records(entries, args.retry_failed)))
+}
+
+/// Records of a journal, the last of each trial; failed ones may be left out to be run again.
+fn records(entries: Vec<Entry>, retry_failed: bool) -> Vec<Record> {
+    let all = entries
+        .into_iter()
+        .filter_map(|it| if let Entry::Record(it) = it { Some(*it) } else { None });
+    let mut last = std::collections::BTreeMap::new();
+    for record in all {
+        last.insert(record.trial.clone(), record);
+    }
+    let wanted = |it: &Record| !(retry_failed && matches!(it.outcome, Outcome::Failed(_)));
+    last.into_values().filter(wanted).collect()
+}
+
+/// What a killed run left behind.
+fn clear_scratch(results: &Path) {
+    drop(std::fs::remove_dir_all(results.join("scratch")));
+}
+
+fn header(planned: &Planned, now: &str) -> Header {
+    Header {
+        format: FORMAT,
+        llem: env!("CARGO_PKG_VERSION").to_owned(),
+        study: planned.study.name().to_owned(),
+        started_at: now.to_owned(),
+        experiments: planned.expansion.experiments.iter().map(|it| it.id.to_string()).collect(),
+        plugins: planned.backends.values().map(|it| (it.id.clone(), it.sha256.clone())).collect(),
+        seed: planned.study.seed(),
+    }
+}
+
+/// Everything that a reader of the results needs beside the journal.
+fn describe(
+    results: &Results,
+    planned: &Planned,
+    instruments: &Instruments,
+) -> Result<(), ResultsError> {
+    results.write_text("study.toml", planned.study.text())?;
+    results.write_json("plan.json", &planned.expansion)?;
+    results.write_json("environment.json", &Machine::read(instruments.devices()))
+}
+
+fn nothing_to_run(planned: &Planned) -> Failure {
+    let reasons = planned.expansion.skipped.iter().take(5);
+    let reasons: Vec<String> =
+        reasons.map(|it| format!("{}: {} ({})", it.label, it.message, it.rule)).collect();
+    let message = format!("the study has no configuration that can run\n{}", reasons.join("\n"));
+    Failure::message(ExitStatus::Usage, message)
+        .hint("`llem plan` lists every skipped configuration")
+}
+
+fn unusable(error: &ResultsError) -> Failure {
+    let status = match error {
+        ResultsError::Changed { .. }
+        | ResultsError::NothingToResume { .. }
+        | ResultsError::NotResults(_) => ExitStatus::Usage,
+        ResultsError::Io { .. }
+        | ResultsError::Unreadable { .. }
+        | ResultsError::Locked(_)
+        | ResultsError::Journal(_) => ExitStatus::Environment,
+    };
+    let failure = Failure::new(status, error);
+    match error {
+        ResultsError::Changed { .. } => failure.hint("run the changed study without `--resume`"),
+        ResultsError::Locked(_) => {
+            failure.hint("wait for it, or give another directory with `--results`")
+        }
+        ResultsError::NothingToResume { .. } => failure.hint("give the directory: `--resume DIR`"),
+        ResultsError::Io { .. }
+        | ResultsError::Unreadable { .. }
+        | ResultsError::NotResults(_)
+        | ResultsError::Journal(_) => failure,
+    }
+}

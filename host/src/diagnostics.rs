@@ -1,0 +1,86 @@
+//! The only place that prints an error: the chain of causes, then what to do.
+
+use std::io::Write;
+
+use crate::exit::ExitStatus;
+
+/// An error at the edge: what failed, why, what to do about it and how the command ends.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: ExitStatus,
+    messages: Vec<String>,
+    hints: Vec<String>,
+}
+
+impl Failure {
+    /// A failure with its chain of causes.
+    pub(crate) fn new(status: ExitStatus, error: &dyn std::error::Error) -> Self {
+        let mut messages = vec![error.to_string()];
+        let mut source = error.source();
+        while let Some(cause) = source {
+            messages.push(cause.to_string());
+            source = cause.source();
+        }
+        // A transparent wrapper says the same as its source.
+        messages.dedup();
+        Self { status, messages, hints: Vec::new() }
+    }
+
+    /// A failure that is one message.
+    pub(crate) fn message(status: ExitStatus, message: impl Into<String>) -> Self {
+        Self { status, messages: vec![message.into()], hints: Vec::new() }
+    }
+
+    /// Adds what to do.
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// How the command ends.
+    pub(crate) fn status(&self) -> ExitStatus {
+        self.status
+    }
+
+    /// Writes it to standard error.
+    pub(crate) fn print(&self) {
+        let mut text = String::new();
+        for (place, message) in self.messages.iter().enumerate() {
+            let lead = if place == 0 { "error: " } else { "  caused by: " };
+            text.push_str(&format!("{lead}{}\n", printable(message)));
+        }
+        for hint in &self.hints {
+            text.push_str(&format!("\nhint: {}\n", printable(hint)));
+        }
+        drop(std::io::stderr().lock().write_all(text.as_bytes()));
+    }
+}
+
+/// Makes control, bidirectional and zero-width characters visible, so that no plugin, engine or file
+/// can drive the terminal.
+pub(crate) fn printable(text: &str) -> String {
+    let is_harmful = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_harmful(c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn a_name_cannot_drive_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\u{202e}c\nd"), "a\\u{1b}[2Jb\\u{202e}c\nd");
+    }
+}

@@ -1,0 +1,26 @@
+//! Engines that are linked into this binary, by name; they always run as subprocesses of it.
+//!
+//! The only list of them: a plugin names one in a launch plan, and nothing else here matches on it.
+
+use std::{ffi::OsString, process::ExitCode};
+
+type Main = fn(Vec<OsString>) -> ExitCode;
+
+const LINKED: &[(&str, Main)] = &[("candle", |args| llem_candle::main(args.into_iter()))];
+
+/// Runs a linked engine: its name, then its arguments.
+pub(crate) fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut args = args.into_iter();
+    let name = args.next().unwrap_or_default();
+    match LINKED.iter().find(|(it, _)| *it == name) {
+        // An engine's own first argument is its name, as for any program.
+        Some((_, main)) => main(std::iter::once(name).chain(args).collect()),
+        None => {
+            let error =
+                format!("this build has no engine `{}` linked into it", name.to_string_lossy());
+            crate::diagnostics::Failure::message(crate::exit::ExitStatus::Environment, error)
+                .print();
+            crate::exit::ExitStatus::Environment.into()
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Facts about this machine for the record: hardware, system, versions. No names of people or hosts
+//! beyond the host name, and no secrets.
+
+use std::{fs, path::PathBuf};
+
+use llem_core::{
+    backend::GpuFacts,
+    energy::{Device, Instrument},
+};
+use serde::{Deserialize, Serialize};
+
+/// The machine that a study ran on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    /// Version of llem.
+    pub(crate) llem: String,
+    /// Host name.
+    pub(crate) host: String,
+    /// Kernel release.
+    pub(crate) kernel: String,
+    /// Distribution.
+    pub(crate) system: Option<String>,
+    /// Processor.
+    pub(crate) processor: Option<String>,
+    /// Hardware threads that llem may use.
+    pub(crate) hardware_threads: usize,
+    /// Memory in bytes.
+    pub(crate) memory_bytes: Option<u64>,
+    /// Frequency governor of the first processor.
+    pub(crate) governor: Option<String>,
+    /// Whether the processor may exceed its nominal frequency.
+    pub(crate) turbo: Option<bool>,
+    /// Hypervisor, where there is one.
+    pub(crate) virtualised: bool,
+    /// What the instruments say of themselves, by device.
+    pub(crate) devices: Vec<Device>,
+}
+
+impl Machine {
+    /// Reads the facts.
+    pub(crate) fn read(devices: Vec<Device>) -> Self {
+        let text = |path: &str| fs::read_to_string(path).ok().map(|it| it.trim().to_owned());
+        let cpuinfo = text("/proc/cpuinfo").unwrap_or_default();
+        let cpu_value = |key: &str| {
+            let line = cpuinfo.lines().find(|it| it.starts_with(key))?;
+            Some(line.split_once(':')?.1.trim().to_owned())
+        };
+        let os_release = text("/etc/os-release").unwrap_or_default();
+        let pretty = os_release.lines().find_map(|it| it.strip_prefix("PRETTY_NAME="));
+        let boost = text("/sys/devices/system/cpu/cpufreq/boost").map(|it| it == "1");
+        let no_turbo = text("/sys/devices/system/cpu/intel_pstate/no_turbo").map(|it| it == "0");
+        Self {
+            llem: env!("CARGO_PKG_VERSION").to_owned(),
+            host: text("/proc/sys/kernel/hostname").unwrap_or_else(|| "unknown".to_owned()),
+            kernel: text("/proc/sys/kernel/osrelease").unwrap_or_else(|| "unknown".to_owned()),
+            system: pretty.map(|it| it.trim_matches('"').to_owned()),
+            processor: cpu_value("model name"),
+            hardware_threads: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_bytes: procfs::Current::current().ok().map(|it: procfs::Meminfo| it.mem_total),
+            governor: text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+            turbo: boost.or(no_turbo),
+            virtualised: cpu_value("flags")
+                .is_some_and(|it| it.split(' ').any(|flag| flag == "hypervisor")),
+            devices,
+        }
+    }
+}
+
+/// The directory for what llem can make again: compiled plugins, shapes.
+pub(crate) fn cache_directory() -> PathBuf {
+    let from = |name: &str| std::env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
+    from("LLEM_CACHE_DIR")
+        .or_else(|| from("XDG_CACHE_HOME").map(|it| it.join("llem")))
+        .or_else(|| from("HOME").map(|it| it.join(".cache/llem")))
+        .unwrap_or_else(|| std::env::temp_dir().join("llem-cache"))
+}
+
+/// The hub's model cache, as its own tools find it.
+pub(crate) fn hub_cache() -> Option<PathBuf> {
+    let from = |name: &str| std::env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
+    from("HF_HOME")
+        .or_else(|| from("HOME").map(|it| it.join(".cache/huggingface")))
+        .filter(|it| it.is_dir())
+}
+
+/// The GPUs that engines may use, if they are alike and the driver says enough of them.
+pub(crate) fn gpu(devices: &[Device]) -> Option<GpuFacts> {
+    let gpus: Vec<&Device> =
+        devices.iter().filter(|it| it.instrument == Instrument::Nvml).collect();
+    let first = gpus.first()?;
+    let fact = |name: &str| first.facts.get(name).cloned();
+    let memory: u64 = fact("memory_bytes")?.parse().ok()?;
+    let capability = fact("compute_capability").and_then(|it| {
+        let (major, minor) = it.split_once('.')?;
+        Some(major.parse::<u32>().ok()? * 10 + minor.parse::<u32>().ok()?)
+    });
+    Some(GpuFacts {
+        vendor: "nvidia".to_owned(),
+        name: first.name.clone(),
+        count: u32::try_from(gpus.len()).ok()?,
+        memory_mib: u32::try_from(memory >> 20).ok()?,
+        compute_capability: capability,
+        driver: fact("driver_version"),
+    })
+}
+
+/// UUIDs of the GPUs that engines may use.
+pub(crate) fn gpu_ids(devices: &[Device]) -> Vec<String> {
+    devices.iter().filter(|it| it.instrument == Instrument::Nvml).map(|it| it.id.clone()).collect()
+}

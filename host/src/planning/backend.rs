@@ -1,0 +1,229 @@
+//! Backends of a run: each plugin loaded once, with its release, schema, grant and environment.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use llem_core::{
+    backend::{
+        Canonical, Config, Context, Descriptor, LaunchPlan, Observation, RunOutput, Runner, Schema,
+    },
+    study::PluginUse,
+};
+use llem_launch::{Grant, HostEnvironment, Programs};
+use llem_plugin::{CallError, Origin, Plugin, Registry};
+
+use super::{
+    grant,
+    release::{self, Chosen},
+};
+use crate::{diagnostics::Failure, exit::ExitStatus, machine, runner::Environment};
+
+/// A plugin that is ready to plan and to parse.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    pub(crate) id: String,
+    pub(crate) sha256: String,
+    pub(crate) descriptor: Descriptor,
+    pub(crate) release: Chosen,
+    pub(crate) schema: Schema,
+    pub(crate) environment: Environment,
+    pub(crate) runner: Runner,
+    plugin: Plugin,
+}
+
+/// Loads plugins by name or path.
+#[derive(Debug)]
+pub(crate) struct Backends {
+    registry: Registry,
+    allowed: Vec<String>,
+    /// UUIDs of the GPUs that engines may use.
+    gpus: Vec<String>,
+}
+
+impl Backends {
+    /// Finds plugins where they are installed; `allowed` are the user's `--allow` permissions.
+    pub(crate) fn new(allowed: Vec<String>) -> Self {
+        Self { registry: Registry::from_env(), allowed, gpus: Vec::new() }
+    }
+
+    /// Gives engines these GPUs, by UUID.
+    pub(crate) fn with_gpus(mut self, gpus: Vec<String>) -> Self {
+        self.gpus = gpus;
+        self
+    }
+
+    /// Names of the plugins that are there.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.registry.list().into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// Loads a plugin and says who it is.
+    pub(crate) fn open(&self, name: &str) -> Result<(Plugin, Descriptor), Failure> {
+        let plugin = self.registry.load(name).map_err(|error| {
+            let failure = Failure::new(ExitStatus::Usage, &error);
+            failure.hint(
+                "`llem plugins` lists the backends; a path to a `.wasm` component works as well",
+            )
+        })?;
+        let descriptor = plugin.describe().map_err(broken)?;
+        Ok((plugin, descriptor))
+    }
+
+    /// Which engine of a plugin is installed here; none where the plugin has no probe.
+    pub(crate) fn installed(&self, name: &str) -> Result<Option<Chosen>, Failure> {
+        let (plugin, descriptor) = self.open(name)?;
+        let probes = plugin.version_probes().map_err(broken)?;
+        if probes.is_empty() {
+            return Ok(None);
+        }
+        let releases = plugin.releases().map_err(broken)?;
+        let programs = Programs::new(&[], std::env::var("PATH").ok().as_deref());
+        let found = release::installed(&probes, &programs, &Grant::new(descriptor.permissions));
+        release::choose(&releases, None, found)
+            .map(Some)
+            .map_err(|it| Failure::message(ExitStatus::Plugin, it))
+    }
+
+    /// Loads a plugin for a study. `probe` looks for the installed engine, which may start a program.
+    pub(crate) fn backend(
+        &self,
+        wanted: &PluginUse,
+        name: &str,
+        probe: bool,
+    ) -> Result<Arc<Backend>, Failure> {
+        let (plugin, descriptor) = self.open(name)?;
+        let grant = self.grant(&plugin, &descriptor)?;
+        let programs = programs(wanted)?;
+        let releases = plugin.releases().map_err(broken)?;
+        let installed = if probe && wanted.release.is_none() {
+            let probes = plugin.version_probes().map_err(broken)?;
+            release::installed(&probes, &programs, &grant)
+        } else {
+            None
+        };
+        let release =
+            release::choose(&releases, wanted.release.as_deref(), installed).map_err(|it| {
+                Failure::message(ExitStatus::Usage, format!("plugin `{}`: {it}", descriptor.id))
+            })?;
+        let schema = plugin.schema(&release.id).map_err(broken)?;
+        let runner = runner(wanted, &descriptor)?;
+        Ok(Arc::new(Backend {
+            id: descriptor.id.clone(),
+            sha256: plugin.sha256().to_owned(),
+            descriptor,
+            release,
+            schema,
+            environment: Environment {
+                programs,
+                host: host_environment(wanted, self.gpus.clone()),
+                grant,
+            },
+            runner,
+            plugin,
+        }))
+    }
+
+    fn grant(&self, plugin: &Plugin, descriptor: &Descriptor) -> Result<Grant, Failure> {
+        let is_built_in = matches!(plugin.origin(), Origin::Bundled);
+        grant::grant(descriptor, is_built_in, &self.allowed).map_err(|missing| {
+            let wants = missing.join(", ");
+            let flags: Vec<String> = missing.iter().map(|it| format!("--allow '{it}'")).collect();
+            let message = format!(
+                "the plugin `{}` is not part of llem and is not allowed: {wants}",
+                descriptor.id
+            );
+            Failure::message(ExitStatus::Usage, message).hint(format!(
+                "whatever it starts runs with your rights; if you trust it, add {}",
+                flags.join(" ")
+            ))
+        })
+    }
+}
+
+impl Backend {
+    /// The launch plan of a configuration.
+    pub(crate) fn plan(&self, config: &Config, context: &Context) -> Result<LaunchPlan, CallError> {
+        self.plugin.plan(config, context)
+    }
+
+    /// The plugin's own rules on a batch of configurations.
+    pub(crate) fn canonicalise(&self, configs: &[Config]) -> Result<Vec<Canonical>, String> {
+        self.plugin.canonicalise(&self.release.id, configs).map_err(|it| it.to_string())
+    }
+
+    /// What the plugin reads from an engine's output; a fault is a sentence for the record.
+    pub(crate) fn parse(
+        &self,
+        config: &Config,
+        context: &Context,
+        output: &RunOutput,
+    ) -> Result<Observation, String> {
+        self.plugin
+            .parse(config, context, output)
+            .map_err(|it| format!("the engine's output was not read: {it}"))
+    }
+}
+
+/// A plugin that fails where it has nothing to fail at.
+pub(crate) fn broken(error: impl Into<CallError>) -> Failure {
+    let error = error.into();
+    match &error {
+        CallError::Backend(it) => {
+            let failure = Failure::new(ExitStatus::Usage, &error);
+            it.hint.iter().fold(failure, |failure, hint| failure.hint(hint.clone()))
+        }
+        CallError::Fault(_) => Failure::new(ExitStatus::Plugin, &error)
+            .hint("report this to the plugin's author; other plugins are not affected"),
+    }
+}
+
+fn programs(wanted: &PluginUse) -> Result<Programs, Failure> {
+    let executable =
+        std::env::current_exe().map_err(|it| Failure::new(ExitStatus::Environment, &it))?;
+    let first: Vec<PathBuf> = wanted.venv.iter().map(PathBuf::from).collect();
+    if let Some(missing) = first.iter().find(|it| !it.is_dir()) {
+        let message = format!(
+            "no directory `{}`, which `venv` of the plugin `{}` names",
+            missing.display(),
+            wanted.id
+        );
+        return Err(Failure::message(ExitStatus::Environment, message));
+    }
+    let path = std::env::var("PATH").ok();
+    Ok(Programs::new(&first, path.as_deref()).with_bundled(executable))
+}
+
+/// A container only where it is asked for: until then a process is what every machine can start.
+fn runner(wanted: &PluginUse, descriptor: &Descriptor) -> Result<Runner, Failure> {
+    let chosen = wanted.runner.or(descriptor.runners.first().copied()).unwrap_or(Runner::Process);
+    if descriptor.runners.contains(&chosen) {
+        return Ok(chosen);
+    }
+    let message = format!("the plugin `{}` has no {chosen:?} runner", descriptor.id).to_lowercase();
+    Err(Failure::message(ExitStatus::Usage, message))
+}
+
+fn host_environment(wanted: &PluginUse, gpus: Vec<String>) -> HostEnvironment {
+    let variables: BTreeMap<String, String> = std::env::vars().collect();
+    let secrets = wanted.secrets.iter().filter_map(|name| {
+        // `hf-token` is found where the hub's own tools look for it.
+        let variable = name.to_uppercase().replace('-', "_");
+        Some((name.clone(), variables.get(&variable)?.clone()))
+    });
+    let secrets = secrets.collect();
+    HostEnvironment {
+        pass: wanted.pass_env.clone(),
+        secrets,
+        model_cache: machine::hub_cache(),
+        gpus,
+        variables,
+    }
+}
+
+/// Whether a plugin is named by a path instead of a name.
+pub(crate) fn is_path(name: &str) -> bool {
+    name.contains('/') || Path::new(name).extension().is_some_and(|it| it == "wasm")
+}

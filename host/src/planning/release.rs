@@ -1,0 +1,173 @@
+//! Which engine release a schema is wanted of: the pinned one, the installed one, or the newest.
+
+use std::{
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use llem_core::backend::{EngineRelease, Runner, VersionProbe};
+use llem_launch::{Grant, Programs};
+use regex::Regex;
+
+use crate::{diagnostics::Failure, exit::ExitStatus};
+
+/// A release and how it was chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Chosen {
+    /// Id of the release.
+    pub(crate) id: String,
+    /// The engine version that is installed, if it was found.
+    pub(crate) installed: Option<String>,
+    /// Why it may not fit.
+    pub(crate) note: Option<String>,
+}
+
+/// Longest time that a version probe may take.
+const PROBE_LIMIT: Duration = Duration::from_secs(30);
+
+/// Chooses a release: `wanted` by its id, else by the installed version, else the newest stable one.
+pub(crate) fn choose(
+    releases: &[EngineRelease],
+    wanted: Option<&str>,
+    installed: Option<String>,
+) -> Result<Chosen, String> {
+    let known = || releases.iter().map(|it| it.id.as_str()).collect::<Vec<_>>().join(", ");
+    if let Some(wanted) = wanted {
+        let found = releases.iter().find(|it| it.id == wanted);
+        let found = found.ok_or_else(|| {
+            format!("no schema for the engine release `{wanted}`; there are {}", known())
+        })?;
+        return Ok(Chosen { id: found.id.clone(), installed, note: None });
+    }
+    if let Some(version) = &installed {
+        if let Some(fits) = releases.iter().find(|it| covers(&it.covers, version)) {
+            return Ok(Chosen { id: fits.id.clone(), installed, note: None });
+        }
+        let older = releases.iter().find(|it| number(&it.id) <= number(version));
+        if let Some(nearest) = older.or(releases.last()) {
+            let note = format!(
+                "no schema for the installed version {version}; that of {} is used",
+                nearest.id
+            );
+            return Ok(Chosen { id: nearest.id.clone(), installed, note: Some(note) });
+        }
+    }
+    let newest = releases.iter().find(|it| it.status == "stable").or(releases.first());
+    newest
+        .map(|it| Chosen { id: it.id.clone(), installed: None, note: None })
+        .ok_or_else(|| "the plugin knows no engine release".to_owned())
+}
+
+/// The id of the release that a command line names, or of the newest stable one.
+pub(crate) fn choose_named(
+    releases: &[EngineRelease],
+    wanted: Option<&str>,
+) -> Result<String, Failure> {
+    let chosen =
+        choose(releases, wanted, None).map_err(|it| Failure::message(ExitStatus::Usage, it))?;
+    Ok(chosen.id)
+}
+
+/// Asks the installed engine for its version, as the plugin's probes say.
+pub(crate) fn installed(
+    probes: &[VersionProbe],
+    programs: &Programs,
+    grant: &Grant,
+) -> Option<String> {
+    probes.iter().filter(|it| it.runner == Runner::Process && grant.program(&it.program)).find_map(
+        |probe| {
+            let program = programs.find(&probe.program).ok()?;
+            let output = output_of(Command::new(program).args(&probe.args))?;
+            let pattern = Regex::new(&probe.pattern).ok()?;
+            Some(pattern.captures(&output)?.name("version")?.as_str().to_owned())
+        },
+    )
+}
+
+fn output_of(command: &mut Command) -> Option<String> {
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
+    let deadline = Instant::now() + PROBE_LIMIT;
+    while child.try_wait().ok()?.is_none() {
+        if Instant::now() > deadline {
+            drop(child.kill());
+            drop(child.wait());
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let output = child.wait_with_output().ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Whether a version satisfies a list of bounds such as `>=0.33.0, <0.34.0`.
+fn covers(bounds: &str, version: &str) -> bool {
+    let version = number(version);
+    bounds.split(',').map(str::trim).all(|bound| {
+        let split = bound.find(|c: char| c.is_ascii_digit()).unwrap_or(bound.len());
+        let (operator, limit) = bound.split_at(split);
+        let limit = number(limit);
+        match operator.trim() {
+            ">=" => version >= limit,
+            ">" => version > limit,
+            "<=" => version <= limit,
+            "<" => version < limit,
+            "=" | "==" | "" => version == limit,
+            _ => false,
+        }
+    })
+}
+
+/// A version's numbers; what follows them, as in `0.24.0+cu130` or `1.2.0rc1`, does not order here.
+fn number(version: &str) -> [u64; 3] {
+    let mut parts = version.split('.').map(|part| {
+        let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap_or(0)
+    });
+    std::array::from_fn(|_| parts.next().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use llem_core::backend::Mode;
+
+    use super::*;
+
+    fn releases() -> Vec<EngineRelease> {
+        let release = |id: &str, covers: &str| EngineRelease {
+            id: id.into(),
+            covers: covers.into(),
+            image: None,
+            modes: vec![Mode::Server],
+            min_compute_capability: None,
+            status: "stable".into(),
+            extra: Vec::new(),
+        };
+        vec![release("0.33.0", ">=0.33.0, <0.34.0"), release("0.24.0", ">=0.24.0, <0.25.0")]
+    }
+
+    #[test]
+    fn the_installed_version_selects_its_release() {
+        let chosen = choose(&releases(), None, Some("0.24.1+cu130".into())).expect("it is covered");
+        assert_eq!((chosen.id.as_str(), chosen.note), ("0.24.0", None));
+    }
+
+    #[test]
+    fn a_version_between_releases_gets_the_older_one_with_a_note() {
+        let chosen =
+            choose(&releases(), None, Some("0.30.0".into())).expect("there is an older one");
+        assert_eq!(chosen.id, "0.24.0");
+        assert!(chosen.note.expect("it may not fit").contains("0.30.0"));
+    }
+
+    #[test]
+    fn without_an_engine_the_newest_stable_release_is_taken() {
+        assert_eq!(choose(&releases(), None, None).expect("there is one").id, "0.33.0");
+    }
+
+    #[test]
+    fn an_unknown_pinned_release_lists_the_known() {
+        let error = choose(&releases(), Some("9"), None).expect_err("unknown");
+        assert_eq!(error, "no schema for the engine release `9`; there are 0.33.0, 0.24.0");
+    }
+}

@@ -1,0 +1,325 @@
+//! The plan of a run: experiments, their order over repeats, and each trial made runnable.
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use llem_core::{
+    backend::{Context, GpuFacts, Mode},
+    event::Phase,
+    latency,
+    record::TrialId,
+    schedule::{self, Schedule},
+    study::{self, Expansion, Experiment, Facts, Source, Study, Traffic},
+    workload::{
+        Dataset, Form, Length, Prompt, Synthetic, TraceEntry, Workload, parse_dataset, parse_trace,
+    },
+};
+
+use super::{Backend, Backends, backend::is_path, directory_of, faults};
+use crate::{
+    diagnostics::Failure,
+    exit::ExitStatus,
+    machine,
+    models::{Models, ResolvedModel},
+    runner::{Fault, Trial},
+};
+
+/// Everything that a run needs.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) study: Study,
+    pub(crate) backends: BTreeMap<String, Arc<Backend>>,
+    pub(crate) expansion: Expansion,
+    /// Trials in their order.
+    pub(crate) schedule: Schedule,
+    pub(crate) gpu: Option<GpuFacts>,
+    models: BTreeMap<String, ResolvedModel>,
+    directory: PathBuf,
+}
+
+/// A trial, or why it can't run.
+pub(crate) struct PlannedTrial {
+    pub(crate) id: TrialId,
+    pub(crate) position: u32,
+    pub(crate) label: String,
+    pub(crate) mode: Mode,
+    pub(crate) runnable: Result<Box<Trial>, Fault>,
+}
+
+/// Plans a study. `plugin` restricts it to one backend; `probe` looks for installed engines.
+pub(crate) fn plan(
+    path: &Path,
+    plugin: Option<&str>,
+    backends: &Backends,
+    gpu: Option<GpuFacts>,
+    probe: bool,
+) -> Result<Planned, Failure> {
+    let study = super::read(path)?;
+    let (study, names) = restrict(study, plugin, backends)?;
+    let directory = directory_of(path);
+    let mut loaded = BTreeMap::new();
+    for wanted in study.plugins() {
+        let known = backends.names();
+        let name = names.get(&wanted.id).unwrap_or(&wanted.id);
+        if !is_path(name) && !known.contains(name) {
+            // The expansion points at the place in the file.
+            continue;
+        }
+        loaded.insert(wanted.id.clone(), backends.backend(wanted, name, probe)?);
+    }
+    let mut resolver = Models::new(machine::cache_directory(), directory.clone());
+    let mut models = BTreeMap::new();
+    for id in study.model_ids() {
+        let model = resolver.resolve(id, "main").map_err(|error| {
+            Failure::new(ExitStatus::Environment, &error)
+                .hint("name a hub id, a directory, a `.gguf` file, or `random:SHAPE`")
+        })?;
+        models.insert(id.to_owned(), model);
+    }
+    let facts = facts(&models, gpu.as_ref());
+    let schemas = loaded.iter().map(|(id, it)| (id.clone(), it.schema.clone())).collect();
+    let expansion = study::expand(&study, &schemas, &facts, &mut |id, configs| {
+        let backend: &Arc<Backend> = loaded.get(id).expect("only loaded plugins are expanded");
+        backend.canonicalise(&configs)
+    })
+    .map_err(|it| faults(&it, study.text()))?;
+    let measure = study.measure();
+    let schedule = schedule::of_experiments(
+        &expansion.experiments,
+        measure.order,
+        measure.repeats.max,
+        study.seed(),
+    );
+    Ok(Planned { study, backends: loaded, expansion, schedule, gpu, models, directory })
+}
+
+/// The study for one plugin, and where a plugin's component is if not under its own name.
+fn restrict(
+    study: Study,
+    plugin: Option<&str>,
+    backends: &Backends,
+) -> Result<(Study, BTreeMap<String, String>), Failure> {
+    let Some(name) = plugin else { return Ok((study, BTreeMap::new())) };
+    let (_, descriptor) = backends.open(name)?;
+    let names = BTreeMap::from([(descriptor.id.clone(), name.to_owned())]);
+    Ok((study.with_plugin(&descriptor.id), names))
+}
+
+fn facts(models: &BTreeMap<String, ResolvedModel>, gpu: Option<&GpuFacts>) -> Facts {
+    let facts = gpu.map_or_else(Facts::default, |it| Facts::default().with_gpu(it));
+    let configs = models.iter().filter_map(|(id, it)| Some((id, it.config.as_ref()?)));
+    configs.fold(facts, |facts, (id, config)| facts.with_model(id, config))
+}
+
+impl Planned {
+    /// The study with every default that holds.
+    pub(crate) fn resolved(&self) -> String {
+        let schemas =
+            self.backends.iter().map(|(id, it)| (id.clone(), it.schema.clone())).collect();
+        study::resolved(&self.study, &schemas)
+    }
+
+    /// What of the plan the user should know before it runs.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let releases = self.backends.values().filter_map(|it| it.release.note.clone());
+        let expansion = &self.expansion;
+        let notes = expansion.notes.iter().map(|it| {
+            format!("{} ({}, {} configurations)", it.message, it.rule, it.configurations)
+        });
+        let undecided = expansion.undecided.iter().map(|it| {
+            format!(
+                "the rule {} could not be decided without {}: {}",
+                it.rule,
+                it.unknown.join(", "),
+                it.message
+            )
+        });
+        let skipped = expansion.skipped.len();
+        let skipped = (skipped > 0)
+            .then(|| format!("{skipped} configurations can't run; `llem plan` says why"));
+        releases.chain(notes).chain(undecided).chain(skipped).collect()
+    }
+
+    /// Which trial is at a place of the order.
+    pub(crate) fn trial_id(&self, place: usize) -> TrialId {
+        let slot = &self.schedule.trials[place];
+        TrialId {
+            experiment: self.expansion.experiments[slot.experiment].id.to_string(),
+            repeat: slot.repeat + 1,
+        }
+    }
+
+    /// The trial at a place of the order.
+    pub(crate) fn trial(&self, place: usize) -> PlannedTrial {
+        let experiment = &self.expansion.experiments[self.schedule.trials[place].experiment];
+        let id = self.trial_id(place);
+        let position = u32::try_from(place).unwrap_or(u32::MAX);
+        PlannedTrial {
+            runnable: self.runnable(experiment, id.clone(), position).map(Box::new),
+            id,
+            position,
+            label: experiment.label.clone(),
+            mode: experiment.mode,
+        }
+    }
+
+    fn runnable(
+        &self,
+        experiment: &Experiment,
+        id: TrialId,
+        position: u32,
+    ) -> Result<Trial, Fault> {
+        let backend = &self.backends[&*experiment.plugin];
+        let model = self.models.get(&experiment.model.id).cloned().ok_or_else(|| {
+            Fault::new(
+                Phase::Load,
+                "model-not-found",
+                format!("no model `{}`", experiment.model.id),
+            )
+        })?;
+        let context = self.context(experiment, backend, &model);
+        let config = experiment.config();
+        let launch = backend
+            .plan(&config, &context)
+            .map_err(|it| Fault::from_error(Phase::Load, "plugin", &it))?;
+        // Every repeat draws other prompts, the same for all experiments, so that they stay comparable.
+        let seed = self.study.seed().wrapping_add(u64::from(id.repeat));
+        Ok(Trial {
+            workload: workload(experiment, &model, &self.directory, seed)?,
+            id,
+            position,
+            mode: experiment.mode,
+            backend: Arc::clone(backend),
+            config,
+            context,
+            launch: Arc::new(launch),
+            model,
+            settings: (*experiment.workload).clone(),
+            traffic: experiment.traffic.as_deref().cloned(),
+            slo: self.study.slo().map(objective),
+            measure: (*experiment.measure).clone(),
+            seed,
+        })
+    }
+
+    fn context(
+        &self,
+        experiment: &Experiment,
+        backend: &Backend,
+        model: &ResolvedModel,
+    ) -> Context {
+        let longest = |length: &Option<Length>| length.as_ref().map(Length::max);
+        let concurrency = match experiment.traffic.as_deref() {
+            Some(Traffic::ClosedLoop { concurrency }) => Some(concurrency.get()),
+            _ => None,
+        };
+        Context {
+            release: backend.release.id.clone(),
+            mode: experiment.mode,
+            runner: backend.runner,
+            model: model.reference.clone(),
+            image: None,
+            gpu: self.gpu.clone(),
+            secrets: backend.environment.host.secrets.keys().cloned().collect(),
+            max_input_tokens: longest(&experiment.workload.input_tokens),
+            max_output_tokens: longest(&experiment.workload.output_tokens),
+            max_concurrency: concurrency,
+            seed: i64::try_from(self.study.seed()).ok(),
+            extra: Vec::new(),
+        }
+    }
+}
+
+fn objective(slo: &study::Slo) -> latency::Slo {
+    latency::Slo {
+        time_to_first_token: slo.time_to_first_token.map(|it| it.as_secs_f64()),
+        time_per_output_token: slo.time_per_output_token.map(|it| it.as_secs_f64()),
+        request_latency: slo.request_latency.map(|it| it.as_secs_f64()),
+        percentile: Some(slo.percentile),
+    }
+}
+
+fn workload(
+    experiment: &Experiment,
+    model: &ResolvedModel,
+    directory: &Path,
+    seed: u64,
+) -> Result<Workload, Fault> {
+    let settings = &experiment.workload;
+    let bad = |message: String| Fault::new(Phase::Load, "bad-workload", message);
+    match &settings.source {
+        Source::Synthetic => Ok(Workload::Synthetic(Synthetic {
+            vocabulary: vocabulary(model),
+            input_tokens: settings
+                .input_tokens
+                .clone()
+                .ok_or_else(|| bad("no prompt length".into()))?,
+            output_tokens: settings
+                .output_tokens
+                .clone()
+                .ok_or_else(|| bad("no output length".into()))?,
+            shared_prefix_tokens: settings.shared_prefix_tokens,
+            form: Form::TokenIds,
+            seed,
+        })),
+        Source::Dataset(name) => {
+            let (path, text) = read(directory, name)?;
+            let length = settings.output_tokens.as_ref().map(Length::max);
+            let prompts = parse_dataset(&text, length)
+                .map_err(|it| bad(format!("`{}`: {it}", path.display())))?;
+            let dataset = Dataset::new(prompts, seed);
+            dataset
+                .map(Workload::Dataset)
+                .ok_or_else(|| bad(format!("`{}` has no records", path.display())))
+        }
+        Source::Trace(name) => {
+            let (path, text) = read(directory, name)?;
+            let entries =
+                parse_trace(&text).map_err(|it| bad(format!("`{}`: {it}", path.display())))?;
+            let dataset = Dataset::in_order(replayed(&entries, &vocabulary(model), seed));
+            dataset
+                .map(Workload::Dataset)
+                .ok_or_else(|| bad(format!("`{}` has no requests", path.display())))
+        }
+    }
+}
+
+/// Prompts with the lengths of a trace, in its order.
+fn replayed(entries: &[TraceEntry], vocabulary: &Range<u32>, seed: u64) -> Vec<Prompt> {
+    let prompt = |(index, entry): (u64, &TraceEntry)| {
+        let source = Synthetic {
+            vocabulary: vocabulary.clone(),
+            input_tokens: Length::Exact(entry.input_tokens),
+            output_tokens: Length::Exact(entry.output_tokens),
+            shared_prefix_tokens: 0,
+            form: Form::TokenIds,
+            seed,
+        };
+        source.prompt(index)
+    };
+    (0..).zip(entries).map(prompt).collect()
+}
+
+fn read(directory: &Path, name: &str) -> Result<(PathBuf, String), Fault> {
+    let path = directory.join(name);
+    let text = std::fs::read_to_string(&path);
+    let text = text.map_err(|it| {
+        Fault::new(
+            Phase::Load,
+            "bad-workload",
+            format!("failed to read the data set `{}`: {it}", path.display()),
+        )
+    })?;
+    Ok((path, text))
+}
+
+/// Ids that are ordinary tokens of practically every vocabulary: the first ones are bytes and marks,
+/// the last ones special.
+fn vocabulary(model: &ResolvedModel) -> Range<u32> {
+    let size = model.facts.as_ref().map_or(32_000, |it| it.vocabulary);
+    (size / 32).min(1_000)..(size - size / 16).max(2)
+}

@@ -1,0 +1,98 @@
+//! How much each swept setting changed the primary figure, others averaged over.
+
+use llem_core::{
+    record::{Record, figures},
+    stats::effects::{Observation, of_factors},
+    study::Expansion,
+};
+use serde::{Deserialize, Serialize};
+
+/// What one swept setting did.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Effect {
+    /// Backend.
+    pub(crate) plugin: String,
+    /// Path of the axis, or name of the zip or variants.
+    pub(crate) setting: String,
+    /// Share of the logarithms' variance that it explains alone.
+    pub(crate) variance_share: f64,
+    /// Probability of such an effect if there were none.
+    pub(crate) p_value: f64,
+    /// Its levels.
+    pub(crate) levels: Vec<Level>,
+}
+
+/// One level of a setting.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Level {
+    /// For people.
+    pub(crate) level: String,
+    /// The figure at this level, relative to the geometric mean over all levels.
+    pub(crate) ratio: f64,
+    /// Lower end of its interval.
+    pub(crate) low: f64,
+    /// Upper end of its interval.
+    pub(crate) high: f64,
+}
+
+/// The effects of each plugin's factors on a figure.
+pub(crate) fn of(
+    expansion: &Expansion,
+    records: &[Record],
+    figure: &str,
+    coverage: f64,
+) -> Vec<Effect> {
+    let mut plugins: Vec<&str> = expansion.factors.iter().map(|it| &*it.plugin).collect();
+    plugins.dedup();
+    plugins
+        .into_iter()
+        .flat_map(|plugin| of_plugin(expansion, records, figure, coverage, plugin))
+        .collect()
+}
+
+fn of_plugin(
+    expansion: &Expansion,
+    records: &[Record],
+    figure: &str,
+    coverage: f64,
+    plugin: &str,
+) -> Vec<Effect> {
+    let factors: Vec<_> = expansion.factors.iter().filter(|it| &*it.plugin == plugin).collect();
+    let mut observations = Vec::new();
+    for experiment in expansion.experiments.iter().filter(|it| &*it.plugin == plugin) {
+        let Some(levels) = &experiment.levels else { continue };
+        let id = experiment.id.to_string();
+        for record in records.iter().filter(|it| it.trial.experiment == id) {
+            let value = record
+                .measured()
+                .and_then(|it| figures(it).into_iter().find(|it| it.name == figure));
+            observations.extend(value.map(|it| Observation {
+                levels: levels.to_vec(),
+                block: record.trial.repeat,
+                value: it.value,
+            }));
+        }
+    }
+    let Some(effects) = of_factors(&observations, coverage) else { return Vec::new() };
+    let main = effects.main.into_iter().filter_map(|term| {
+        let factor = factors.get(*term.factors.first()?)?;
+        let level = |it: llem_core::stats::effects::LevelEffect| Level {
+            level: usize::try_from(it.level)
+                .ok()
+                .and_then(|at| factor.levels.get(at))
+                .cloned()
+                .unwrap_or_default(),
+            ratio: it.ratio.point,
+            low: it.ratio.interval.low,
+            high: it.ratio.interval.high,
+        };
+        Some(Effect {
+            plugin: plugin.to_owned(),
+            setting: factor.name.clone(),
+            variance_share: term.share,
+            p_value: term.p_value,
+            levels: term.levels.into_iter().map(level).collect(),
+        })
+    });
+    main.collect()
+}

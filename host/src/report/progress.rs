@@ -1,0 +1,171 @@
+//! Live progress: a line that changes on a terminal, plain lines elsewhere, JSON lines for machines.
+
+use std::{
+    io::{IsTerminal, Write},
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use llem_core::event::{Event, Phase};
+
+use crate::{cli::Progress, diagnostics::printable};
+
+/// Something that is told every event.
+pub(crate) type Reporter = Box<dyn FnMut(&Event)>;
+
+/// The reporter of a kind.
+pub(crate) fn reporter(kind: Progress) -> Reporter {
+    match kind {
+        Progress::Quiet => Box::new(|_| ()),
+        Progress::Json => Box::new(|event| {
+            let line = serde_json::to_string(event).expect("events have string keys only");
+            drop(writeln!(std::io::stdout().lock(), "{line}"));
+        }),
+        Progress::Human if std::io::stderr().is_terminal() => {
+            let mut live = Live::new();
+            Box::new(move |event| live.show(event))
+        }
+        Progress::Human => Box::new(|event| {
+            if let Some(line) = plain(event) {
+                drop(writeln!(std::io::stderr().lock(), "{line}"));
+            }
+        }),
+    }
+}
+
+/// The changing line of a terminal.
+struct Live {
+    bar: ProgressBar,
+    title: String,
+    phase: &'static str,
+}
+
+impl Live {
+    fn new() -> Self {
+        // More than 4 redraws a second would cost power on the machine that is measured.
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(4));
+        let style = ProgressStyle::with_template("{bar:20} {pos}/{len}  {msg}")
+            .expect("the template is valid");
+        bar.set_style(style);
+        Self { bar, title: String::new(), phase: "" }
+    }
+
+    fn show(&mut self, event: &Event) {
+        match event {
+            Event::StudyStarted { trials, .. } => self.bar.set_length(u64::from(*trials)),
+            Event::TrialStarted { trial, label, of, seconds_left, .. } => {
+                self.bar.set_length(u64::from(*of));
+                let left = seconds_left
+                    .map_or_else(String::new, |it| format!("  about {} left", duration(it)));
+                self.title = format!("{} #{}{left}", printable(label), trial.repeat);
+            }
+            Event::PhaseStarted { phase, .. } => {
+                self.phase = phase.title();
+                self.bar.set_message(format!("{}  {}", self.title, self.phase));
+            }
+            Event::Progress { .. } => {
+                let figures = live_figures(event);
+                self.bar.set_message(format!("{}  {}  {figures}", self.title, self.phase));
+            }
+            Event::TrialFinished { .. } => self.bar.inc(1),
+            Event::StudyFinished { .. } => self.bar.finish_and_clear(),
+            Event::Warning { .. } => (),
+        }
+        if matches!(
+            event,
+            Event::StudyStarted { .. } | Event::TrialFinished { .. } | Event::Warning { .. }
+        ) && let Some(line) = plain(event)
+        {
+            self.bar.println(line);
+        }
+    }
+}
+
+fn live_figures(event: &Event) -> String {
+    let Event::Progress {
+        power_watts,
+        power_is_estimated,
+        output_tokens_per_second,
+        temperature_celsius,
+        done,
+        ..
+    } = event
+    else {
+        return String::new();
+    };
+    let about = if *power_is_estimated { "~" } else { "" };
+    let parts = [
+        done.map(|it| format!("{:.0} %", 100.0 * it)),
+        power_watts.map(|it| format!("{about}{it:.1} W")),
+        output_tokens_per_second.map(|it| format!("{it:.0} tokens/s")),
+        temperature_celsius.map(|it| format!("{it:.0} °C")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
+}
+
+/// An event as one line, if it is worth one.
+fn plain(event: &Event) -> Option<String> {
+    match event {
+        Event::StudyStarted { study, results, experiments, trials, finished_before } => {
+            let before = if *finished_before > 0 {
+                format!(", {finished_before} finished before")
+            } else {
+                String::new()
+            };
+            Some(format!(
+                "study `{}`: {experiments} experiments, {trials} trials to run{before}\nresults in {results}",
+                printable(study)
+            ))
+        }
+        Event::TrialStarted { trial, label, number, of, seconds_left } => {
+            let left = seconds_left
+                .map_or_else(String::new, |it| format!(", about {} left", duration(it)));
+            Some(format!("[{number}/{of}] {} #{}{left}", printable(label), trial.repeat))
+        }
+        Event::PhaseStarted { phase: Phase::Window, .. } => Some("      measuring".to_owned()),
+        Event::TrialFinished { failure: Some(failure), trial, .. } => {
+            Some(format!("      {trial} failed: {}", printable(failure)))
+        }
+        Event::TrialFinished { figures, seconds, failure: None, .. } => {
+            let shown: Vec<String> =
+                figures.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+            Some(format!("      done in {}: {}", duration(*seconds), shown.join(", ")))
+        }
+        Event::Warning { message } => Some(format!("warning: {}", printable(message))),
+        Event::PhaseStarted { .. } | Event::Progress { .. } | Event::StudyFinished { .. } => None,
+    }
+}
+
+/// A duration for people.
+pub(crate) fn duration(seconds: f64) -> String {
+    let whole = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default().as_secs();
+    match (whole / 3600, whole / 60 % 60, whole % 60) {
+        (0, 0, _) => format!("{seconds:.1} s"),
+        (0, minutes, rest) => format!("{minutes} min {rest} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well() {
+        let shown: Vec<String> = [0.25, 59.0, 61.0, 7_322.0].into_iter().map(duration).collect();
+        assert_eq!(shown, ["0.2 s", "59.0 s", "1 min 1 s", "2 h 2 min"]);
+    }
+
+    #[test]
+    fn an_estimated_power_is_marked() {
+        let event = Event::Progress {
+            trial: llem_core::record::TrialId { experiment: "e".into(), repeat: 1 },
+            power_watts: Some(12.34),
+            power_is_estimated: true,
+            output_tokens_per_second: None,
+            temperature_celsius: None,
+            done: Some(0.5),
+        };
+        assert_eq!(live_figures(&event), "50 %  ~12.3 W");
+    }
+}

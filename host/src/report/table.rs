@@ -1,0 +1,192 @@
+//! The tables at the end of a run: energy first, with intervals, and what mattered.
+
+use std::{fmt::Write as _, io::Write as _, path::Path};
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use llem_core::{backend::Mode, stats::Summary as Statistics, study::Expansion};
+
+use super::{
+    effects::Effect,
+    summary::{ExperimentSummary, FigureSummary, Summary},
+};
+use crate::diagnostics::printable;
+
+/// Writes the tables to standard output.
+pub(crate) fn print_summary(summary: &Summary, results: &Path) {
+    let mut text = format!("\n{}\n", experiments(summary));
+    if !summary.effects.is_empty() {
+        writeln!(
+            text,
+            "\nWhat changed {} how much, others averaged over:\n{}",
+            summary.primary,
+            effects(&summary.effects)
+        )
+        .expect("writing to a string does not fail");
+    }
+    text.push_str(&notes(summary));
+    writeln!(text, "results in {}", results.display()).expect("writing to a string does not fail");
+    drop(std::io::stdout().lock().write_all(text.as_bytes()));
+}
+
+/// Skipped and merged configurations, for `llem plan`.
+pub(crate) fn listed_skipped(expansion: &Expansion) -> String {
+    let skipped = expansion.skipped.iter().map(|it| {
+        format!("# skipped: {}: {} ({})\n", printable(&it.label), printable(&it.message), it.rule)
+    });
+    let merged = expansion.merged.iter().map(|it| {
+        let kept = &expansion.experiments[it.experiment].label;
+        format!("# merged into {}: {}\n", printable(kept), printable(&it.others.join("; ")))
+    });
+    skipped.chain(merged).collect()
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(header);
+    table
+}
+
+fn experiments(summary: &Summary) -> Table {
+    let percent = format!("{:.3}", 100.0 * summary.coverage);
+    let percent = percent.trim_end_matches('0').trim_end_matches('.');
+    let interval = format!("energy per output token [{percent} % interval]");
+    let mut table = table(&[
+        "experiment",
+        "mode",
+        &interval,
+        "tokens/s",
+        "time to first token p50",
+        "power",
+        "trials",
+    ]);
+    for it in &summary.experiments {
+        table.add_row([
+            printable(&it.label),
+            match it.mode {
+                Mode::Server => "server".to_owned(),
+                Mode::Offline => "offline".to_owned(),
+            },
+            figure(it, "energy_per_output_token_joules", "J"),
+            figure(it, "output_token_throughput_per_second", ""),
+            figure(it, "time_to_first_token_p50_seconds", "s"),
+            figure(it, "average_power_watts", "W"),
+            if it.failures.is_empty() {
+                it.completed.to_string()
+            } else {
+                format!("{}, {} failed", it.completed, it.failures.len())
+            },
+        ]);
+    }
+    for column in 2..6 {
+        table
+            .column_mut(column)
+            .expect("the table has seven columns")
+            .set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn figure(of: &ExperimentSummary, name: &str, unit: &str) -> String {
+    of.figures.get(name).map_or_else(|| "-".to_owned(), |it| shown(it, unit))
+}
+
+/// A figure with its interval; `~` marks an estimate, `!` one that an instrument contradicts.
+fn shown(it: &FigureSummary, unit: &str) -> String {
+    let mark = if it.estimated { "~" } else { "" };
+    let doubt = if it.ranked { "" } else { " !" };
+    format!("{mark}{}{doubt}", with_interval(&it.statistics, unit))
+}
+
+fn with_interval(it: &Statistics, unit: &str) -> String {
+    let Some(estimate) = &it.estimate else { return scaled(it.mean, unit) };
+    let (low, high) = (estimate.interval.low, estimate.interval.high);
+    format!("{} [{}, {}]", scaled(estimate.point, unit), scaled(low, unit), scaled(high, unit))
+}
+
+/// Three significant digits with an SI prefix.
+fn scaled(value: f64, unit: &str) -> String {
+    const PREFIXES: [(f64, &str); 4] = [(1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n")];
+    let fits = |(factor, _): &&(f64, &str)| value.abs() >= *factor;
+    let (factor, prefix) = if unit.is_empty() || value == 0.0 {
+        (1.0, "")
+    } else {
+        *PREFIXES.iter().find(fits).unwrap_or(&PREFIXES[3])
+    };
+    let scaled = value / factor;
+    let digits = match scaled.abs() {
+        it if it >= 100.0 => 0,
+        it if it >= 10.0 => 1,
+        _ => 2,
+    };
+    let space = if unit.is_empty() { "" } else { " " };
+    format!("{scaled:.digits$}{space}{prefix}{unit}")
+}
+
+fn effects(effects: &[Effect]) -> Table {
+    let mut table =
+        table(&["setting", "level", "× mean of its levels [interval]", "share of variance"]);
+    for effect in effects {
+        for (place, level) in effect.levels.iter().enumerate() {
+            let (setting, share) = match place {
+                0 => {
+                    (printable(&effect.setting), format!("{:.0} %", 100.0 * effect.variance_share))
+                }
+                _ => (String::new(), String::new()),
+            };
+            let ratio = format!("{:.3} [{:.3}, {:.3}]", level.ratio, level.low, level.high);
+            table.add_row([setting, printable(&level.level), ratio, share]);
+        }
+    }
+    table
+}
+
+fn notes(summary: &Summary) -> String {
+    let mut text = String::from("\n");
+    let mut say = |line: String| {
+        text.push_str(&line);
+        text.push('\n');
+    };
+    for it in &summary.instruments {
+        say(format!("energy is that of {}", printable(it)));
+    }
+    if summary.experiments.iter().flat_map(|it| it.figures.values()).any(|it| it.estimated) {
+        say("figures marked ~ rest on a model of the processor's power, not on a measurement: they rank settings on \
+             this machine and are no energies to cite"
+            .to_owned());
+    }
+    if summary.experiments.iter().flat_map(|it| it.figures.values()).any(|it| !it.ranked) {
+        say("figures marked ! are contradicted by a second instrument or check, see the records"
+            .to_owned());
+    }
+    if summary.skipped + summary.merged > 0 {
+        say(format!(
+            "{} configurations skipped, {} merged: see plan.json",
+            summary.skipped, summary.merged
+        ));
+    }
+    for (warning, trials) in &summary.warnings {
+        say(format!("warning ({trials} trials): {}", printable(warning)));
+    }
+    for it in summary.experiments.iter().filter(|it| !it.failures.is_empty()) {
+        say(format!("failed: {}: {}", printable(&it.label), printable(&it.failures[0])));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::scaled;
+
+    #[test]
+    fn three_digits_and_a_prefix() {
+        let shown: Vec<String> =
+            [(0.0, "J"), (12.345, "J"), (0.123_45, "J"), (4.2e-6, "s"), (1234.5, ""), (0.5, "")]
+                .into_iter()
+                .map(|(value, unit)| scaled(value, unit))
+                .collect();
+        assert_eq!(shown, ["0.00 J", "12.3 J", "123 mJ", "4.20 µs", "1234", "0.50"]);
+    }
+}

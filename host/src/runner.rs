@@ -1,0 +1,18 @@
+//! Carries out the trials of a study: one at a time, each from start to clean stop, each recorded
+//! before the next begins. Emits events and formats nothing.
+
+mod cancel;
+mod dispatcher;
+mod drive;
+mod engine;
+mod failure;
+mod offline;
+mod repeats;
+mod server;
+mod trial;
+mod warmup;
+
+pub(crate) use cancel::Cancel;
+pub(crate) use dispatcher::run;
+pub(crate) use failure::Fault;
+pub(crate) use trial::{Bench, Environment, Trial};

@@ -1,0 +1,242 @@
+//! The engine of a trial: its plan checked, its steps started in order, its log at the end.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use llem_core::{
+    backend::{
+        ArgPart, Artefact, Drive, HttpRequest, Inspection, Program, Role, RunOutput, Step, Subject,
+    },
+    event::Phase,
+};
+use llem_launch::{Ended, LaunchError, LogSummary, Running, Site, check};
+use llem_load::{probe::probe, target::Target};
+
+use super::{
+    failure::Fault,
+    trial::{Bench, Trial},
+};
+
+/// A running engine.
+pub(super) struct Engine {
+    running: Running,
+    step: Step,
+    started: Instant,
+    inspections: Vec<Inspection>,
+    command: Vec<String>,
+}
+
+/// What an engine left behind.
+#[derive(Debug, Default)]
+pub(super) struct EngineLog {
+    pub(super) summary: LogSummary,
+    pub(super) ended: Ended,
+    pub(super) inspections: Vec<Inspection>,
+}
+
+impl EngineLog {
+    /// For the plugin.
+    pub(super) fn output(&self) -> RunOutput {
+        RunOutput {
+            exit_code: self.ended.code,
+            signal: self.ended.signal,
+            stopped_by_host: self.ended.stopped_by_host,
+            log_head: self.summary.head.clone(),
+            log_tail: self.summary.tail.clone(),
+            inspections: self.inspections.clone(),
+            signals: self.summary.signals.clone(),
+        }
+    }
+}
+
+impl Engine {
+    /// Checks the plan, runs its prepare steps and starts its subject.
+    pub(super) fn start(trial: &Trial, bench: &Bench<'_>) -> Result<Self, (Fault, EngineLog)> {
+        let refused = |fault| (fault, EngineLog::default());
+        let environment = &trial.backend.environment;
+        let violations = check(&trial.launch, &environment.grant);
+        if !violations.is_empty() {
+            return Err(refused(Fault::launch(&LaunchError::Refused(violations))));
+        }
+        let port = Site::free_port()
+            .map_err(|it| refused(Fault::from_error(Phase::Load, "no-port", &it)))?;
+        let mut site = Site {
+            supervisor: bench.executable.clone(),
+            scratch_parent: bench.results.join("scratch"),
+            model: trial.model.location.clone(),
+            port,
+            artefacts: std::collections::BTreeMap::new(),
+            log_file: None,
+        };
+        for step in &trial.launch.steps {
+            let name = format!("{}-{}-{}.log", trial.id.experiment, trial.id.repeat, step.id);
+            site.log_file = Some(bench.results.join("logs").join(name));
+            match &step.role {
+                Role::Prepare { produces } => {
+                    prepare(step, produces.as_ref(), trial, bench, &mut site)?;
+                }
+                Role::Subject(_) => {
+                    let started = Instant::now();
+                    let running =
+                        Running::start(step, &site, &environment.programs, &environment.host)
+                            .map_err(|it| refused(Fault::launch(&it)))?;
+                    let command = shown(step, &site);
+                    return Ok(Self {
+                        running,
+                        step: step.clone(),
+                        started,
+                        inspections: Vec::new(),
+                        command,
+                    });
+                }
+            }
+        }
+        Err(refused(Fault::new(
+            Phase::Load,
+            "bad-plan",
+            "the launch plan has no engine to measure",
+        )))
+    }
+
+    /// Waits until it is ready and gives the seconds since its start.
+    pub(super) fn wait_ready(&mut self, cancelled: &dyn Fn() -> bool) -> Result<f64, Fault> {
+        // A batch worker says itself when its model is loaded.
+        if !matches!(self.subject().drive, Drive::Batch { .. }) {
+            self.running.wait_ready(cancelled).map_err(|it| Fault::not_ready(&it))?;
+            self.inspect("ready");
+        }
+        Ok(self.started.elapsed().as_secs_f64())
+    }
+
+    /// Makes the plan's inspections; answers go to the plugin.
+    pub(super) fn inspect(&mut self, moment: &str) {
+        for HttpRequest { id, method, path, body, .. } in &self.subject().inspections.clone() {
+            let target = Target::at(SocketAddr::from(([127, 0, 0, 1], self.running.port())), "");
+            let body = body.as_deref().map(str::as_bytes);
+            if let Ok(answer) = probe(&target, method, path, body, Duration::from_secs(5)) {
+                self.inspections.push(Inspection {
+                    id: id.clone(),
+                    moment: moment.to_owned(),
+                    status: answer.status,
+                    body: String::from_utf8_lossy(&answer.body).into_owned(),
+                });
+            }
+        }
+    }
+
+    pub(super) fn subject(&self) -> &Subject {
+        match &self.step.role {
+            Role::Subject(subject) => subject,
+            Role::Prepare { .. } => unreachable!("only a subject becomes an engine"),
+        }
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.running.pid()
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.running.port()
+    }
+
+    pub(super) fn running(&mut self) -> &mut Running {
+        &mut self.running
+    }
+
+    /// Program and arguments as they were started.
+    pub(super) fn command(&self) -> Vec<String> {
+        self.command.clone()
+    }
+
+    /// Fails where the engine has ended by itself.
+    pub(super) fn check_alive(&mut self, phase: Phase) -> Result<(), Fault> {
+        match self.running.ended() {
+            Some(ended) => Err(Fault::new(phase, "crash", format!("the engine ended: {ended}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Stops it and returns what it left behind.
+    pub(super) fn stop(mut self) -> EngineLog {
+        let ended = self.running.stop();
+        EngineLog { summary: self.running.log(), ended, inspections: self.inspections }
+    }
+}
+
+/// Runs a prepare step to its end, unless its artefact is complete already.
+fn prepare(
+    step: &Step,
+    produces: Option<&Artefact>,
+    trial: &Trial,
+    bench: &Bench<'_>,
+    site: &mut Site,
+) -> Result<(), (Fault, EngineLog)> {
+    if let Some(artefact) = produces {
+        let path = bench.cache.join("artefacts").join(artefact_key(artefact, trial));
+        site.artefacts.insert(artefact.id.clone(), path.clone());
+        if is_complete(artefact, &path) {
+            return Ok(());
+        }
+        let made = std::fs::create_dir_all(&path);
+        made.map_err(|it| (Fault::from_error(Phase::Load, "launch", &it), EngineLog::default()))?;
+    }
+    let environment = &trial.backend.environment;
+    let mut running = Running::start(step, site, &environment.programs, &environment.host)
+        .map_err(|it| (Fault::launch(&it), EngineLog::default()))?;
+    let ready = running.wait_ready(&|| bench.cancel.is_wanted());
+    let ended = running.stop();
+    let fault = match ready {
+        Err(error) => Fault::not_ready(&error),
+        Ok(()) => match produces
+            .filter(|it| !site.artefacts.get(&it.id).is_some_and(|path| is_complete(it, path)))
+        {
+            Some(artefact) => Fault::new(
+                Phase::Load,
+                "build",
+                format!("the step `{}` did not make `{}`", step.id, artefact.id),
+            ),
+            None => return Ok(()),
+        },
+    };
+    Err((fault, EngineLog { summary: running.log(), ended, inspections: Vec::new() }))
+}
+
+fn artefact_key(artefact: &Artefact, trial: &Trial) -> String {
+    let gpu = trial.context.gpu.as_ref().map(|it| &it.name);
+    let text = serde_json::to_string(&(
+        &trial.backend.sha256,
+        &trial.model.location,
+        gpu,
+        &artefact.id,
+        &artefact.key,
+    ))
+    .expect("keys are strings");
+    format!("{}-{}", trial.backend.id, &blake3::hash(text.as_bytes()).to_hex()[..32])
+}
+
+fn is_complete(artefact: &Artefact, path: &Path) -> bool {
+    path.is_dir() && artefact.must_contain.iter().all(|it| path.join(it).exists())
+}
+
+/// The command for people; secrets are in the environment only.
+fn shown(step: &Step, site: &Site) -> Vec<String> {
+    let program = match &step.command.program {
+        Program::Named(name) => name.clone(),
+        Program::Bundled(name) => format!("llem engine {name}"),
+        Program::Entrypoint => "(entry point)".to_owned(),
+    };
+    let part = |it: &ArgPart| match it {
+        ArgPart::Literal(text) => text.clone(),
+        ArgPart::Model => site.model.clone(),
+        ArgPart::Port => "PORT".to_owned(),
+        ArgPart::Address => "127.0.0.1".to_owned(),
+        ArgPart::Scratch => "SCRATCH".to_owned(),
+        ArgPart::Artefact(name) | ArgPart::File(name) => name.clone(),
+        ArgPart::GpuIndices => "GPUS".to_owned(),
+    };
+    let args = step.command.args.iter().map(|it| it.iter().map(part).collect::<String>());
+    std::iter::once(program).chain(args).collect()
+}

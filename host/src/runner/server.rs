@@ -1,0 +1,152 @@
+//! Server mode: traffic over HTTP, windows cut out of the running load.
+
+use std::{sync::Arc, time::Duration};
+
+use llem_core::{
+    backend::Drive, energy::Mode, event::Phase, latency::RequestLog, record::Measured,
+};
+use llem_load::{
+    http::{self, Control, Plan, Protocol, UsageRequest},
+    target::Target,
+};
+use llem_meter::now_ns;
+
+use super::{
+    drive::{Driven, context_baseline, host_cpu, request, wait, windows},
+    engine::Engine,
+    failure::Fault,
+    trial::Attempt,
+    warmup,
+};
+
+/// Measures a running server.
+pub(super) fn measure(
+    attempt: &mut Attempt<'_>,
+    engine: &mut Engine,
+    load_seconds: f64,
+) -> Result<Measured, Fault> {
+    let baselines = context_baseline(attempt, engine)?;
+    let plan = plan(attempt, engine)?;
+    let control = Arc::new(Control::new());
+    let load = http::spawn(plan, Arc::clone(&control))
+        .map_err(|it| Fault::from_error(Phase::Warmup, "load", &it))?;
+    let driven = drive(attempt, engine, &control, &load);
+    // Requests in flight are followed to their end, unless the window already failed.
+    if driven.is_ok() {
+        control.drain()
+    } else {
+        control.abort()
+    }
+    let log = load.join().map_err(|it| Fault::from_error(Phase::Window, "load", &it));
+    let (warmup, driven) = match (driven, &log) {
+        (Ok(driven), _) => driven,
+        (Err(fault), Ok(log)) => return Err(explain(fault, log)),
+        (Err(fault), Err(_)) => return Err(fault),
+    };
+    let log = log?;
+    engine.inspect("end");
+    attempt.warnings.extend(log.notes.iter().cloned());
+    let windows = windows(attempt, &driven, &log, &baselines);
+    attempt.requests = Some(log);
+    if windows.iter().all(|it| it.metrics.output_tokens == 0) {
+        let fault = Fault::new(Phase::Window, "no-output", "no token arrived in any window");
+        return Err(explain(fault, attempt.requests.as_ref().expect("it was just set")));
+    }
+    Ok(Measured { load_seconds, warmup, baselines, windows })
+}
+
+fn drive(
+    attempt: &mut Attempt<'_>,
+    engine: &mut Engine,
+    control: &Control,
+    load: &http::Running,
+) -> Result<(llem_core::record::WarmupReport, Vec<Driven>), Fault> {
+    attempt.phase(Phase::Warmup);
+    let warmup = warmup::of_server(attempt, engine, control)?;
+    attempt.phase(Phase::Window);
+    let mut driven = Vec::new();
+    for _ in 0..attempt.trial.measure.windows.get() {
+        let (begin_ns, cpu) = (now_ns(), host_cpu());
+        let length = attempt.trial.measure.window;
+        let mut speed = Speed::new(control);
+        wait(attempt, engine, Phase::Window, length, &mut |attempt, done| {
+            attempt.progress(speed.tokens_per_second(control), Some(done));
+        })?;
+        if load.is_finished() {
+            return Err(Fault::new(
+                Phase::Window,
+                "load",
+                "the traffic ended before the window did",
+            ));
+        }
+        driven.push(Driven {
+            request: request(begin_ns, now_ns(), Mode::Running),
+            host_cpu_seconds: Some((host_cpu() - cpu).as_secs_f64()),
+        });
+    }
+    Ok((warmup, driven))
+}
+
+fn plan(attempt: &Attempt<'_>, engine: &Engine) -> Result<Plan, Fault> {
+    let trial = attempt.trial;
+    let Drive::Http { protocol, base_path, served_model, body, reports_usage } =
+        &engine.subject().drive
+    else {
+        unreachable!("only a server is driven over HTTP");
+    };
+    let bad_plan = |message: String| Fault::new(Phase::Warmup, "bad-plan", message);
+    let protocol = Protocol::from_name(protocol).ok_or_else(|| {
+        bad_plan(format!("the plugin asks for the unknown protocol `{protocol}`"))
+    })?;
+    let traffic = trial.traffic.as_ref().ok_or_else(|| {
+        bad_plan("the plugin started a server for an experiment without traffic".to_owned())
+    })?;
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], engine.port()));
+    let target = Target::at(address, base_path);
+    let arrival = traffic.process(Vec::new());
+    let mut plan = Plan::new(target, protocol, served_model, trial.workload.clone(), arrival);
+    plan.body = body.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+    plan.usage = if *reports_usage { UsageRequest::Final } else { UsageRequest::Absent };
+    plan.seed = trial.seed;
+    Ok(plan)
+}
+
+/// Says what the requests died of.
+fn explain(mut fault: Fault, log: &RequestLog) -> Fault {
+    let failed = log.requests.iter().filter(|it| it.detail.is_some() && !it.is_completed());
+    if let Some(first) = failed.clone().next() {
+        let detail = first.detail.as_deref().unwrap_or_default();
+        let count = failed.count();
+        fault.message =
+            format!("{}; {count} requests failed, the first with: {detail}", fault.message);
+    }
+    fault
+}
+
+/// Output tokens a second over the last few looks.
+pub(super) struct Speed {
+    at: std::time::Instant,
+    tokens: u64,
+    shown: Option<f64>,
+}
+
+impl Speed {
+    pub(super) fn new(control: &Control) -> Self {
+        Self {
+            at: std::time::Instant::now(),
+            tokens: control.progress().output_tokens,
+            shown: None,
+        }
+    }
+
+    pub(super) fn tokens_per_second(&mut self, control: &Control) -> Option<f64> {
+        let elapsed = self.at.elapsed();
+        if elapsed >= Duration::from_secs(1) {
+            let tokens = control.progress().output_tokens;
+            let new = u32::try_from(tokens.saturating_sub(self.tokens)).unwrap_or(u32::MAX);
+            self.shown = Some(f64::from(new) / elapsed.as_secs_f64());
+            (self.at, self.tokens) = (std::time::Instant::now(), tokens);
+        }
+        self.shown
+    }
+}

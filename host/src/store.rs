@@ -1,0 +1,9 @@
+//! Results on disk: a directory for each run of a study, with an append-only journal in it.
+//!
+//! Knows what a record is, not how one comes about.
+
+mod journal;
+mod results;
+
+pub(crate) use journal::{Entry, Header, Journal, JournalError};
+pub(crate) use results::{Results, ResultsError};

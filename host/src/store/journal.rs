@@ -1,0 +1,236 @@
+//! The journal: one checksummed line an entry, synced before the next trial starts.
+//!
+//! A crash can at worst tear the last line, which is dropped on the next opening; any other damage
+//! is an error that names the line, because silently losing a record is worse than stopping.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use llem_core::record::{Record, TrialId};
+use serde::{Deserialize, Serialize};
+
+const CHECKSUM_CHARS: usize = 16;
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "snake_case")]
+pub(crate) enum Entry {
+    /// First line: what runs.
+    Header(Header),
+    /// A run of the study continued here.
+    Resumed {
+        /// RFC 3339 in UTC.
+        at: String,
+    },
+    /// A trial began; without a record after it, it was interrupted.
+    TrialStarted {
+        /// Which.
+        trial: TrialId,
+    },
+    /// A trial's result.
+    Record(Box<Record>),
+}
+
+/// What a results directory is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Header {
+    /// Version of the journal's format.
+    pub(crate) format: u32,
+    /// Version of llem.
+    pub(crate) llem: String,
+    /// Name of the study.
+    pub(crate) study: String,
+    /// RFC 3339 in UTC.
+    pub(crate) started_at: String,
+    /// Ids of the experiments, in the order of the plan.
+    pub(crate) experiments: Vec<String>,
+    /// Components by plugin: name and SHA-256.
+    pub(crate) plugins: Vec<(String, String)>,
+    /// Seed of every random choice.
+    pub(crate) seed: u64,
+}
+
+/// Why a journal can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JournalError {
+    /// Reading or writing failed.
+    #[error("failed to {doing} the journal `{}`", path.display())]
+    Io {
+        /// `open`, `read`, `write`.
+        doing: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A line was changed after it was written.
+    #[error("line {line} of the journal `{}` is damaged: its checksum does not fit", path.display())]
+    Damaged {
+        /// Counted from 1.
+        line: usize,
+        /// Where.
+        path: PathBuf,
+    },
+    /// A line has an entry that this version does not know.
+    #[error("line {line} of the journal `{}` is of another version of llem", path.display())]
+    Unknown {
+        /// Counted from 1.
+        line: usize,
+        /// Where.
+        path: PathBuf,
+        /// What the parser said.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// An open journal.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: PathBuf,
+    file: File,
+    length: u64,
+}
+
+impl Journal {
+    /// Opens or creates a journal and reads what is in it.
+    pub(crate) fn open(path: &Path) -> Result<(Self, Vec<Entry>), JournalError> {
+        let io = |doing| move |source| JournalError::Io { doing, path: path.to_owned(), source };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(io("open"))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(io("read"))?;
+        let (entries, length) = parse(&bytes, path)?;
+        if length < bytes.len() {
+            file.set_len(to_u64(length)).map_err(io("write"))?;
+        }
+        file.seek(SeekFrom::End(0)).map_err(io("open"))?;
+        Ok((Self { path: path.to_owned(), file, length: to_u64(length) }, entries))
+    }
+
+    /// Reads a journal without opening it for writing.
+    pub(crate) fn read(path: &Path) -> Result<Vec<Entry>, JournalError> {
+        let bytes = std::fs::read(path).map_err(|source| JournalError::Io {
+            doing: "read",
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(parse(&bytes, path)?.0)
+    }
+
+    /// Appends an entry; it is on the disk when this returns.
+    pub(crate) fn append(&mut self, entry: &Entry) -> Result<(), JournalError> {
+        let line = encode(entry);
+        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
+        if let Err(source) = written {
+            // Half a line must not stand before later ones.
+            drop(self.file.set_len(self.length));
+            drop(self.file.seek(SeekFrom::Start(self.length)));
+            return Err(JournalError::Io { doing: "write", path: self.path.clone(), source });
+        }
+        self.length += to_u64(line.len());
+        Ok(())
+    }
+}
+
+fn encode(entry: &Entry) -> String {
+    let json = serde_json::to_string(entry).expect("entries have string keys only");
+    format!("{} {json}\n", checksum(json.as_bytes()))
+}
+
+fn checksum(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex()[..CHECKSUM_CHARS].to_owned()
+}
+
+/// The entries and the length of what is whole.
+fn parse(bytes: &[u8], path: &Path) -> Result<(Vec<Entry>, usize), JournalError> {
+    let mut entries = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let line = entries.len() + 1;
+        let damaged = || JournalError::Damaged { line, path: path.to_owned() };
+        let Some(end) = bytes[at..].iter().position(|it| *it == b'\n').map(|it| at + it) else {
+            // Without its line feed, the last line was never acknowledged.
+            return Ok((entries, at));
+        };
+        let (sum, json) = bytes[at..end].split_at_checked(CHECKSUM_CHARS).ok_or_else(damaged)?;
+        let json = json.strip_prefix(b" ").ok_or_else(damaged)?;
+        if checksum(json).as_bytes() != sum {
+            return Err(damaged());
+        }
+        let entry = serde_json::from_slice(json).map_err(|source| JournalError::Unknown {
+            line,
+            path: path.to_owned(),
+            source,
+        })?;
+        entries.push(entry);
+        at = end + 1;
+    }
+    Ok((entries, at))
+}
+
+fn to_u64(length: usize) -> u64 {
+    u64::try_from(length).expect("a file's length fits 64 bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started(repeat: u32) -> Entry {
+        Entry::TrialStarted { trial: TrialId { experiment: "e".into(), repeat } }
+    }
+
+    fn journal_of(entries: &[Entry]) -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("journal.jsonl");
+        let (mut journal, found) = Journal::open(&path).expect("it is new");
+        assert_eq!(found, []);
+        entries.iter().for_each(|it| journal.append(it).expect("it is writable"));
+        (directory, path)
+    }
+
+    #[test]
+    fn what_was_appended_is_read_again() {
+        let entries = [started(1), started(2)];
+        let (_directory, path) = journal_of(&entries);
+        assert_eq!(Journal::open(&path).expect("it is whole").1, entries);
+    }
+
+    #[test]
+    fn a_torn_last_line_is_dropped_wherever_it_was_torn() {
+        let (_directory, path) = journal_of(&[started(1), started(2)]);
+        let whole = std::fs::read(&path).expect("readable");
+        let first = whole.iter().position(|it| *it == b'\n').expect("two lines") + 1;
+        for cut in first..whole.len() {
+            std::fs::write(&path, &whole[..cut]).expect("writable");
+            let (mut journal, entries) = Journal::open(&path).expect("the rest is whole");
+            assert_eq!(entries, [started(1)], "cut at {cut}");
+            journal.append(&started(3)).expect("writable");
+            assert_eq!(Journal::open(&path).expect("whole").1, [started(1), started(3)]);
+        }
+    }
+
+    #[test]
+    fn any_flipped_bit_in_a_whole_line_is_found_and_named() {
+        let (_directory, path) = journal_of(&[started(1), started(2)]);
+        let whole = std::fs::read(&path).expect("readable");
+        let first = whole.iter().position(|it| *it == b'\n').expect("two lines");
+        for at in (0..first).step_by(7) {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1;
+            std::fs::write(&path, &flipped).expect("writable");
+            let error = Journal::open(&path).expect_err("it is damaged").to_string();
+            assert!(error.contains("line 1"), "{error}");
+        }
+    }
+}
