@@ -40,7 +40,8 @@ def _placement(model: Any) -> Any:
     placed = getattr(model, "hf_device_map", None)
     if placed and len(set(placed.values())) > 1:
         return {name: str(device) for name, device in placed.items()}
-    return str(model.device)
+    # The first device goes by its type, as a study names it.
+    return model.device.type if model.device.index in (None, 0) else str(model.device)
 
 
 def _quantization(model: Any) -> str | None:

@@ -41,6 +41,10 @@ _ATTRIBUTES = {
 }
 
 
+# Enumerations whose number is what a study gives.
+_NUMBERS = ("engine.optimization_level",)
+
+
 def read(config: Any) -> dict[str, Any]:
     """The effective settings of a `VllmConfig`."""
     found: dict[str, Any] = {}
@@ -50,7 +54,7 @@ def read(config: Any) -> dict[str, Any]:
             known = known and hasattr(value, name)
             value = getattr(value, name, None)
         if known:
-            found[path] = plain(value)
+            found[path] = int(value) if path in _NUMBERS and value is not None else plain(value)
     return found
 
 
