@@ -19,7 +19,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("runner", &["models", "planning", "store"]),
     ("report", &["cli", "diagnostics"]),
-    ("commands", &["cli", "diagnostics", "exit", "machine", "models", "planning", "report", "runner", "store"]),
+    (
+        "commands",
+        &[
+            "cli",
+            "diagnostics",
+            "exit",
+            "machine",
+            "models",
+            "planning",
+            "report",
+            "runner",
+            "store",
+        ],
+    ),
 ];
 
 /// A package, and the workspace's packages that it may depend on.
@@ -48,7 +61,8 @@ const ONLY_IN: &[(&str, &str)] = &[
 ];
 
 /// What the pure core must not depend on.
-const NOT_IN_CORE: &[&str] = &["tokio", "wasmtime", "hyper", "nvml-wrapper", "clap", "anyhow", "rustix", "libc", "jiff"];
+const NOT_IN_CORE: &[&str] =
+    &["tokio", "wasmtime", "hyper", "nvml-wrapper", "clap", "anyhow", "rustix", "libc", "jiff"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -68,15 +82,23 @@ fn rust_files(dir: &Path) -> Vec<PathBuf> {
 }
 
 fn all_rust_files() -> Vec<PathBuf> {
-    ["batch", "host", "plugins", "sdk", "tests", "xtask"].iter().flat_map(|it| rust_files(&root().join(it))).collect()
+    ["batch", "host", "plugins", "sdk", "tests", "xtask"]
+        .iter()
+        .flat_map(|it| rust_files(&root().join(it)))
+        .collect()
 }
 
 /// Names in the dependency table of a package; development ones are not part of it.
 fn dependencies(package: &str) -> BTreeSet<String> {
-    let manifest = fs::read_to_string(root().join(package).join("Cargo.toml")).expect("the manifest is readable");
+    let manifest = fs::read_to_string(root().join(package).join("Cargo.toml"))
+        .expect("the manifest is readable");
     let table = manifest.split("\n[dependencies]\n").nth(1).unwrap_or_default();
     let lines = table.lines().take_while(|it| !it.starts_with('['));
-    lines.filter_map(|it| it.split(['.', ' ', '=']).next()).filter(|it| !it.is_empty()).map(str::to_owned).collect()
+    lines
+        .filter_map(|it| it.split(['.', ' ', '=']).next())
+        .filter(|it| !it.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The modules that `crate::` paths in a text name, those of `crate::{a::b, c}` included.
@@ -135,7 +157,9 @@ fn modules_of_the_host_name_only_the_layers_below() {
         if matches!(module.as_str(), "lib" | "main") {
             continue;
         }
-        let allowed = layers.get(module.as_str()).unwrap_or_else(|| panic!("`{module}` has no place in the table"));
+        let allowed = layers
+            .get(module.as_str())
+            .unwrap_or_else(|| panic!("`{module}` has no place in the table"));
         for named in named_modules(&fs::read_to_string(&file).expect("the file is readable")) {
             let named = named.as_str();
             if named != module && layers.contains_key(named) && !allowed.contains(&named) {
@@ -149,8 +173,10 @@ fn modules_of_the_host_name_only_the_layers_below() {
 #[test]
 fn packages_depend_only_on_those_below() {
     for (package, allowed) in PACKAGES {
-        let own: Vec<String> = dependencies(package).into_iter().filter(|it| it.starts_with("llem")).collect();
-        let beyond: Vec<&String> = own.iter().filter(|it| !allowed.contains(&it.as_str())).collect();
+        let own: Vec<String> =
+            dependencies(package).into_iter().filter(|it| it.starts_with("llem")).collect();
+        let beyond: Vec<&String> =
+            own.iter().filter(|it| !allowed.contains(&it.as_str())).collect();
         assert!(beyond.is_empty(), "{package} depends on {beyond:?}");
     }
 }

@@ -4,6 +4,38 @@ mod architecture;
 mod cli;
 mod documents;
 mod failure;
-mod params;
-mod quickstart;
+mod offline_and_server;
 mod resume;
+
+use llem_tests::Workspace;
+
+/// A fresh workspace for the program under test.
+fn workspace() -> Workspace {
+    Workspace::new(env!("CARGO_BIN_EXE_llem-under-test"))
+}
+
+/// A study that takes seconds, with these further lines at its top level or in tables.
+fn small_study(further: &str) -> String {
+    format!(
+        r#"
+name = "small"
+[model]
+id = "random:tiny-llama-15m"
+[workload]
+requests = 4
+input_tokens = 8
+output_tokens = 4
+[measure]
+warmup = {{ requests = 1 }}
+window = "1s"
+windows = 1
+baseline = "none"
+repeats = 1
+order = "interleaved"
+rest = "10ms"
+[plugin.candle]
+engine.max_batch_size = 4
+{further}
+"#
+    )
+}

@@ -1,1 +1,112 @@
-//! Stub.
+//! Harness shared by the end-to-end tests.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::OnceLock,
+};
+
+/// A directory of its own for one test, removed afterwards, with `llem` run inside it.
+#[derive(Debug)]
+pub struct Workspace {
+    directory: tempfile::TempDir,
+    binary: PathBuf,
+}
+
+impl Workspace {
+    /// An empty directory; `binary` is the program under test.
+    pub fn new(binary: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        Self { directory, binary: binary.into() }
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Writes a file into it.
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path().join(name), text).expect("the directory is writable");
+    }
+
+    /// `llem` with these arguments, ready to start, with a compile cache that all tests share.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command
+            .args(args)
+            .current_dir(self.path())
+            .env("LLEM_CACHE_DIR", cache())
+            .env("NO_COLOR", "1");
+        command
+    }
+
+    /// Runs `llem` to its end.
+    pub fn llem(&self, args: &[&str]) -> Answer {
+        Answer::of(self.command(args).output().expect("the program under test starts"))
+    }
+
+    /// The newest results directory below `results`.
+    pub fn results(&self) -> PathBuf {
+        let entries = std::fs::read_dir(self.path().join("results")).expect("there are results");
+        let mut found: Vec<PathBuf> = entries.map(|it| it.expect("readable").path()).collect();
+        found.sort();
+        found.pop().expect("there are results")
+    }
+
+    /// The entries of the newest journal, without their checksums.
+    pub fn journal(&self) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.results().join("journal.jsonl"))
+            .expect("there is a journal");
+        let json = |line: &str| serde_json::from_str(&line[17..]).expect("entries are JSON");
+        // The last line may be half written while a run goes on.
+        text.split_inclusive('\n')
+            .filter(|it| it.ends_with('\n'))
+            .map(|it| json(it.trim_end()))
+            .collect()
+    }
+
+    /// Records of the newest journal.
+    pub fn records(&self) -> Vec<serde_json::Value> {
+        self.journal().into_iter().filter(|it| it["entry"] == "record").collect()
+    }
+}
+
+/// What a command answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// Exit code.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Answer {
+    /// Of a finished process.
+    pub fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// Processes whose command line has this text.
+pub fn processes_with(text: &str) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").expect("Linux has /proc");
+    let pids = entries.filter_map(|it| it.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &u32| {
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&command).replace('\0', " ").contains(text)
+    })
+    .collect()
+}
+
+/// Compiled plugins are kept for all tests of a run and for later runs.
+fn cache() -> &'static Path {
+    static CACHE: OnceLock<PathBuf> = OnceLock::new();
+    CACHE.get_or_init(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache"))
+}

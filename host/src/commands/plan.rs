@@ -114,7 +114,7 @@ fn text(planned: &Planned, launch: &[(String, LaunchPlan)]) -> String {
         );
     }
     out.push_str(&listed_skipped(expansion));
-    for note in planned.notes() {
+    for note in planned.notes().into_iter().chain(planned.undecided()) {
         say(&mut out, format_args!("# note: {}", printable(&note)));
     }
     for (label, plan) in launch {

@@ -123,6 +123,13 @@ impl Planned {
         study::resolved(&self.study, &schemas)
     }
 
+    /// Rules that could not be decided, and what would decide them.
+    pub(crate) fn undecided(&self) -> impl Iterator<Item = String> {
+        self.expansion.undecided.iter().map(|it| {
+            format!("rule {} is undecided without {}: {}", it.rule, it.unknown.join(", "), it.message)
+        })
+    }
+
     /// What of the plan the user should know before it runs.
     pub(crate) fn notes(&self) -> Vec<String> {
         let releases = self.backends.values().filter_map(|it| it.release.note.clone());
@@ -130,18 +137,10 @@ impl Planned {
         let notes = expansion.notes.iter().map(|it| {
             format!("{} ({}, {} configurations)", it.message, it.rule, it.configurations)
         });
-        let undecided = expansion.undecided.iter().map(|it| {
-            format!(
-                "the rule {} could not be decided without {}: {}",
-                it.rule,
-                it.unknown.join(", "),
-                it.message
-            )
-        });
         let skipped = expansion.skipped.len();
         let skipped = (skipped > 0)
             .then(|| format!("{skipped} configurations can't run; `llem plan` says why"));
-        releases.chain(notes).chain(undecided).chain(skipped).collect()
+        releases.chain(notes).chain(skipped).collect()
     }
 
     /// Which trial is at a place of the order.

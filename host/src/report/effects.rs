@@ -27,7 +27,7 @@ pub(crate) struct Effect {
 pub(crate) struct Level {
     /// For people.
     pub(crate) level: String,
-    /// The figure at this level, relative to the geometric mean over all levels.
+    /// The figure at this level, relative to that at the first one.
     pub(crate) ratio: f64,
     /// Lower end of its interval.
     pub(crate) low: f64,

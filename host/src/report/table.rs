@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, io::Write as _, path::Path};
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, presets};
 use llem_core::{backend::Mode, stats::Summary as Statistics, study::Expansion};
 
 use super::{
@@ -42,9 +42,8 @@ pub(crate) fn listed_skipped(expansion: &Expansion) -> String {
 
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table
-        .load_style(presets::UTF8_HORIZONTAL_ONLY)
-        .set_content_arrangement(ContentArrangement::Dynamic);
+    let style = presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none());
+    table.load_style(style).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header);
     table
 }
@@ -127,7 +126,7 @@ fn scaled(value: f64, unit: &str) -> String {
 
 fn effects(effects: &[Effect]) -> Table {
     let mut table =
-        table(&["setting", "level", "× mean of its levels [interval]", "share of variance"]);
+        table(&["setting", "level", "ratio to the first level [interval]", "share of variance"]);
     for effect in effects {
         for (place, level) in effect.levels.iter().enumerate() {
             let (setting, share) = match place {

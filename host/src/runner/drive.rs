@@ -120,7 +120,8 @@ pub(super) fn windows(
     log: &RequestLog,
     baselines: &[Baseline],
 ) -> Vec<WindowRecord> {
-    let series = attempt.recording.snapshot();
+    let last = driven.iter().map(|it| it.request.end_ns).max().unwrap_or_default();
+    let series = attempt.recording.snapshot_covering(last);
     let mut records = Vec::new();
     for (number, window) in (0_u64..).zip(driven) {
         let mut measurement = energy(&series, window.request, &Settings::default());

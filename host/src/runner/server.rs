@@ -45,7 +45,6 @@ pub(super) fn measure(
     };
     let log = log?;
     engine.inspect("end");
-    attempt.warnings.extend(log.notes.iter().cloned());
     let windows = windows(attempt, &driven, &log, &baselines);
     attempt.requests = Some(log);
     if windows.iter().all(|it| it.metrics.output_tokens == 0) {

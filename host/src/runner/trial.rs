@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use llem_core::{
-    backend::{Config, Context, LaunchPlan, Mode, Observation},
+    backend::{Config, Context, LaunchPlan, Mode, Observation, Value},
     energy::Series,
     event::{Event, Phase},
     latency::{RequestLog, Slo},
@@ -160,6 +160,7 @@ impl Attempt<'_> {
             // An engine that runs with another value than was asked for makes the label a lie.
             if let Some(asked) = report.planned.get(path)
                 && asked != used
+                && *asked != Value::Text("auto".to_owned())
             {
                 self.warnings.push(format!("the engine uses `{path}` = {used}, not {asked}"));
             }
@@ -195,6 +196,6 @@ impl Attempt<'_> {
     }
 }
 
-fn plain(config: &Config) -> std::collections::BTreeMap<String, llem_core::backend::Value> {
+fn plain(config: &Config) -> std::collections::BTreeMap<String, Value> {
     config.iter().map(|(path, value)| (path.to_string(), value.clone())).collect()
 }

@@ -1,0 +1,79 @@
+//! The command line: help, exit codes, lists.
+
+use crate::workspace;
+
+#[test]
+fn version_and_help_succeed() {
+    let workspace = workspace();
+    assert_eq!(
+        workspace.llem(&["--version"]).stdout,
+        format!("llem {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    for command in
+        ["run", "plan", "params", "show", "doctor", "init", "schema", "plugins", "completions"]
+    {
+        let help = workspace.llem(&[command, "--help"]);
+        assert_eq!(help.code, Some(0), "{command}");
+        assert!(help.stdout.contains("Usage:"), "{command}: {}", help.stdout);
+    }
+}
+
+#[test]
+fn an_unknown_option_is_a_usage_error() {
+    let answer = workspace().llem(&["run", "--colour"]);
+    assert_eq!(answer.code, Some(2));
+    assert!(answer.stderr.contains("--colour") && answer.stdout.is_empty(), "{answer:?}");
+}
+
+#[test]
+fn params_lists_and_explains_the_parameters_of_every_backend() {
+    let workspace = workspace();
+    let plugins = workspace.llem(&["plugins", "--json"]);
+    let plugins: serde_json::Value = serde_json::from_str(&plugins.stdout).expect("it is JSON");
+    let ids: Vec<&str> =
+        plugins.as_array().expect("a list").iter().filter_map(|it| it["id"].as_str()).collect();
+    assert_eq!(ids, ["candle", "pytorch", "tensorrt", "vllm"]);
+    for id in ids {
+        let schema = workspace.llem(&["params", id, "--json"]);
+        let schema: serde_json::Value = serde_json::from_str(&schema.stdout).expect("it is JSON");
+        let parameters = schema["parameters"].as_array().expect("a list");
+        let relevant = parameters.iter().filter(|it| it["energy_relevant"] == true).count();
+        assert!(relevant >= if id == "candle" { 5 } else { 20 }, "{id} has {relevant}");
+    }
+    let one = workspace.llem(&["params", "vllm", "engine.max_num_seqs"]);
+    assert!(
+        one.stdout.starts_with("engine.max_num_seqs\n") && one.stdout.contains("--max-num-seqs"),
+        "{}",
+        one.stdout
+    );
+    let unknown = workspace.llem(&["params", "vllm", "engine.max_num_seq"]);
+    assert_eq!(unknown.code, Some(2));
+    assert!(unknown.stderr.contains("engine.max_num_seqs"), "{}", unknown.stderr);
+}
+
+#[test]
+fn the_written_study_plans_for_every_backend() {
+    let workspace = workspace();
+    for plugin in ["candle", "pytorch", "tensorrt", "vllm"] {
+        let study = workspace.llem(&["init", "--plugin", plugin]);
+        workspace.write("new.toml", &study.stdout);
+        let plan = workspace.llem(&["plan", "new.toml"]);
+        assert_eq!(plan.code, Some(0), "{plugin}: {}\n{}", plan.stderr, study.stdout);
+    }
+}
+
+#[test]
+fn doctor_names_the_instruments_and_engines() {
+    let answer = workspace().llem(&["doctor", "--json"]);
+    let lines: serde_json::Value = serde_json::from_str(&answer.stdout).expect("it is JSON");
+    let subjects: Vec<&str> =
+        lines.as_array().expect("a list").iter().filter_map(|it| it["subject"].as_str()).collect();
+    for subject in ["disk", "cache", "open files", "engine candle", "engine vllm"] {
+        assert!(subjects.contains(&subject), "{subject} in {subjects:?}");
+    }
+}
+
+#[test]
+fn completions_are_a_script() {
+    assert!(workspace().llem(&["completions", "bash"]).stdout.contains("_llem"));
+}

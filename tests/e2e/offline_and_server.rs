@@ -1,0 +1,54 @@
+//! Real studies on the linked engine, in both modes.
+
+use std::collections::BTreeSet;
+
+use crate::{small_study, workspace};
+
+const BOTH_MODES: &str = r#"
+[[sweep.variants]]
+name = "mode"
+options = [{}, { "traffic.arrival" = "closed-loop", "traffic.concurrency" = 2 }]
+"#;
+
+#[test]
+fn a_study_gives_energy_with_its_instrument_and_leaves_nothing_behind() {
+    let workspace = workspace();
+    workspace.write("study.toml", &small_study(BOTH_MODES));
+    let answer = workspace.llem(&["run", "study.toml"]);
+    assert_eq!(answer.code, Some(0), "{}\n{}", answer.stderr, answer.stdout);
+    let records = workspace.records();
+    let modes: BTreeSet<&str> = records.iter().filter_map(|it| it["mode"].as_str()).collect();
+    assert_eq!(modes, BTreeSet::from(["offline", "server"]));
+    for record in &records {
+        let window = &record["outcome"]["windows"][0];
+        let reading = &window["energy"][0];
+        assert!(reading["energy_joules"].as_f64().is_some_and(|it| it > 0.0), "{reading:#}");
+        assert!(reading["method"].is_string() && reading["instrument"].is_string(), "{reading:#}");
+        assert!(reading["uncertainty"].is_object(), "{reading:#}");
+        assert!(window["metrics"]["output_tokens"].as_u64().is_some_and(|it| it > 0), "{window:#}");
+    }
+    let offline = records.iter().find(|it| it["mode"] == "offline").expect("there is one");
+    assert_eq!(
+        offline["outcome"]["windows"][0]["metrics"]["output_tokens"], 16,
+        "4 requests of 4 tokens"
+    );
+    assert!(answer.stdout.contains("energy per output token"), "{}", answer.stdout);
+    assert!(!workspace.results().join("scratch").exists());
+    let results = workspace.results().display().to_string();
+    assert_eq!(llem_tests::processes_with(&results), Vec::<u32>::new());
+}
+
+#[test]
+fn two_runs_of_a_study_have_the_same_experiments() {
+    let workspace = workspace();
+    workspace.write("study.toml", &small_study(""));
+    // The same meaning, written otherwise: other order of tables, explicit defaults.
+    let otherwise = small_study("").replace("[workload]", "[workload]\nsource = \"synthetic\"");
+    workspace.write("otherwise.toml", &otherwise);
+    let ids = |file: &str| {
+        let plan = workspace.llem(&["plan", "--json", file]);
+        let plan: serde_json::Value = serde_json::from_str(&plan.stdout).expect("it is JSON");
+        plan["expansion"]["experiments"][0]["id"].as_str().expect("an id").to_owned()
+    };
+    assert_eq!(ids("study.toml"), ids("otherwise.toml"));
+}
