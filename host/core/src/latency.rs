@@ -5,6 +5,8 @@
 
 mod distribution;
 mod log;
+#[cfg(test)]
+mod simulation;
 mod slo;
 mod window;
 
