@@ -2,7 +2,10 @@
 //!
 //! Measures nothing but the processor time of the process.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
 
 use llem_core::latency::{RequestLog, Window, window_metrics};
 use rustix::time::{ClockId, clock_gettime};
@@ -34,6 +37,13 @@ impl Arguments {
             tokens: arguments.next()?.parse().ok()?,
             rate: arguments.next().and_then(|rate| rate.parse().ok()),
         })
+    }
+}
+
+impl Arguments {
+    /// The time over which the streams start, so that they do not stay in step.
+    pub fn ramp_up(&self) -> Duration {
+        Duration::from_micros(500) * self.streams
     }
 }
 
@@ -71,8 +81,6 @@ pub fn report(client: &str, streams: u32, log: &RequestLog) -> io::Result<()> {
 
 fn process_cpu_us() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
-    let part = |value: i64| {
-        std::time::Duration::from_nanos(u64::try_from(value).unwrap_or(0)).as_secs_f64()
-    };
+    let part = |value: i64| Duration::from_nanos(u64::try_from(value).unwrap_or(0)).as_secs_f64();
     (part(time.tv_sec) * 1e9 + part(time.tv_nsec)) * 1e6
 }

@@ -247,3 +247,94 @@ impl Told {
 fn quote(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().take(QUOTED_CHARS).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HEAD: &str =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
+    fn chunked(events: &[&str]) -> Vec<u8> {
+        let bodies = events.iter().map(|event| format!("data: {event}\n\n"));
+        let chunks: Vec<String> =
+            bodies.map(|body| format!("{:x}\r\n{body}\r\n", body.len())).collect();
+        [HEAD, &chunks.concat(), "0\r\n\r\n"].concat().into_bytes()
+    }
+
+    fn stream() -> Vec<u8> {
+        chunked(&[
+            r#"{"choices":[{"delta":{"role":"assistant","content":""}}]}"#,
+            r#"{"choices":[{"delta":{"content":"a"}}]}"#,
+            r#"{"choices":[{"delta":{"content":"b"}}]}"#,
+            r#"{"choices":[{"delta":{"content":"c"},"finish_reason":"length"}]}"#,
+            r#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":3}}"#,
+            "[DONE]",
+        ])
+    }
+
+    /// Feeds pieces until the exchange ends, then the end of the connection, and gives the entry.
+    fn feed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Request {
+        let mut exchange = Exchange::new(Request::scheduled(0, 0), Prepared::default());
+        for piece in pieces {
+            if let Some(end) = exchange.receive(piece, 7).end {
+                return exchange.settle(end, 9);
+            }
+        }
+        let end = exchange.receive_end();
+        exchange.settle(end, 9)
+    }
+
+    #[test]
+    fn an_exchange_becomes_an_entry() {
+        let request = feed([stream().as_slice()]);
+        assert_eq!(
+            (request.status, request.output_tokens, request.input_tokens),
+            (Status::Completed, Some(3), Some(5))
+        );
+        assert_eq!(
+            (request.first_byte_ns, request.first_token_ns, request.end_ns),
+            (Some(7), Some(7), 9)
+        );
+        assert_eq!((request.finish, request.http_status), (Some(Finish::Length), Some(200)));
+    }
+
+    #[test]
+    fn a_connection_serves_one_exchange_after_the_other() {
+        let mut exchange = Exchange::new(Request::scheduled(0, 0), Prepared::default());
+        for index in 0..3 {
+            let end = exchange.receive(&stream(), 7).end.expect("the stream is whole");
+            assert!(end.is_reusable);
+            let request = exchange.settle(end, 9);
+            assert_eq!((request.index, request.output_tokens), (index, Some(3)));
+            exchange.renew(Request::scheduled(index + 1, 0), Prepared::default());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        #[test]
+        fn every_split_gives_the_same_entry(size in 1_usize..80) {
+            let bytes = stream();
+            prop_assert_eq!(feed(bytes.chunks(size)), feed([bytes.as_slice()]));
+        }
+
+        #[test]
+        fn damage_ends_in_an_entry_whatever_the_split(
+            damage in proptest::collection::vec((0_usize..700, any::<u8>()), 1..6), cut in 0_usize..700, size in 1_usize..80,
+        ) {
+            let mut bytes = stream();
+            for (place, byte) in damage {
+                let place = place % bytes.len();
+                bytes[place] = byte;
+            }
+            bytes.truncate(bytes.len() - cut % bytes.len());
+            let (whole, split) = (feed([bytes.as_slice()]), feed(bytes.chunks(size)));
+            prop_assert_eq!(whole.status == Status::Completed, split.status == Status::Completed);
+            prop_assert!(whole.is_completed() || whole.detail.is_some());
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The least that a client on hyper can do, as the mark for the comparison: one task a stream, time
 //! stamps as data frames come, nothing parsed.
 
-use std::{cell::Cell, io, rc::Rc};
+use std::{cell::Cell, io, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -38,7 +38,10 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 async fn streams(arguments: &Arguments) -> Result<Vec<latency::Request>, Failure> {
     let left = Rc::new(Cell::new(arguments.requests));
     let tasks: Vec<_> = (0..arguments.streams)
-        .map(|_| tokio::task::spawn_local(stream(arguments.clone(), Rc::clone(&left))))
+        .map(|place| {
+            let delay = arguments.ramp_up() * place / arguments.streams;
+            tokio::task::spawn_local(stream(arguments.clone(), Rc::clone(&left), delay))
+        })
         .collect();
     let mut requests = Vec::new();
     for task in tasks {
@@ -50,7 +53,9 @@ async fn streams(arguments: &Arguments) -> Result<Vec<latency::Request>, Failure
 async fn stream(
     arguments: Arguments,
     left: Rc<Cell<u64>>,
+    delay: Duration,
 ) -> Result<Vec<latency::Request>, Failure> {
+    tokio::time::sleep(delay).await;
     let authority = arguments
         .url
         .trim_start_matches("http://")

@@ -30,6 +30,7 @@ fn main() -> io::Result<()> {
     };
     let target = Target::parse(&arguments.url).map_err(io::Error::other)?;
     let mut plan = Plan::new(target, Protocol::OpenAiCompletions, "fake", workload, arrival);
+    plan.ramp_up = arguments.ramp_up();
     plan.stop = Stop::After(arguments.requests);
     let log = http::run(&plan, &Control::new()).map_err(io::Error::other)?;
     report("llem", arguments.streams, &log)
