@@ -16,7 +16,11 @@ use candle_core::{
 use half::{bf16, f16, slice::HalfFloatSliceExt};
 use rayon::prelude::*;
 
-use self::{blocks::Format, kernel::WIDTH, panels::Panels};
+use self::{
+    blocks::Format,
+    kernel::{Activations, WIDTH},
+    panels::Panels,
+};
 use crate::{error::EngineError, settings::Precision};
 
 /// Columns of a shard, where the matrix is wide enough: what one thread takes at a time.
@@ -81,8 +85,9 @@ impl Linear {
         activations: &[f32],
         rows: usize,
     ) -> Result<Vec<f32>, EngineError> {
-        let activations = round(activations, self.activations);
-        let compute = |shard: &Shard| shard.weights.multiply(&activations, rows);
+        let plain = round(activations, self.activations);
+        let ordered = Activations::new(Cow::Borrowed(&plain), rows);
+        let compute = |shard: &Shard| shard.weights.multiply(&plain, &ordered);
         let few = rows * self.inputs * self.outputs < PARALLEL_FROM;
         let parts: Vec<Vec<f32>> = if few || rayon::current_num_threads() == 1 {
             self.shards.iter().map(compute).collect::<Result<_, _>>()?
@@ -162,12 +167,13 @@ impl Weights {
         Ok(Self::Kernel(QMatMul::QTensor(blocks.into()), bytes))
     }
 
-    fn multiply(&self, activations: &[f32], rows: usize) -> Result<Vec<f32>, EngineError> {
+    /// Multiplies activations, given row by row and in the order of panels.
+    fn multiply(&self, plain: &[f32], ordered: &Activations<'_>) -> Result<Vec<f32>, EngineError> {
         match self {
-            Self::Panels(panels) => Ok(panels.multiply(activations)),
+            Self::Panels(panels) => Ok(panels.multiply(ordered)),
             Self::Kernel(kernel, _) => {
-                let inputs = activations.len() / rows;
-                let input = Tensor::from_slice(activations, (rows, inputs), &Device::Cpu)?;
+                let rows = ordered.rows();
+                let input = Tensor::from_slice(plain, (rows, plain.len() / rows), &Device::Cpu)?;
                 // candle multiplies a single row in another way, with other roundings; a row never comes alone.
                 let input = if rows == 1 { Tensor::cat(&[&input, &input], 0)? } else { input };
                 Ok(kernel.forward(&input)?.narrow(0, 0, rows)?.flatten_all()?.to_vec1()?)

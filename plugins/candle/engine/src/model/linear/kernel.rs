@@ -5,7 +5,9 @@
     reason = "vector code must be inlined to where its instructions are enabled"
 )]
 
-use pulp::{Arch, Simd, WithSimd};
+use std::borrow::Cow;
+
+use pulp::Simd;
 
 /// Columns of a panel.
 pub(super) const WIDTH: usize = 32;
@@ -13,85 +15,122 @@ pub(super) const WIDTH: usize = 32;
 /// Rows of activations that share one pass over the weights; with two vectors each they fill the registers.
 const ROWS: usize = 6;
 
-/// A product to add to `out`: all of `weights`, which are rows of [`WIDTH`], times part of `activations`.
-pub(super) struct Product<'a> {
-    /// Rows of activations.
-    pub(super) activations: &'a [f32],
-    /// Elements of a row of activations.
-    pub(super) inputs: usize,
-    /// The first input that `weights` belong to.
-    pub(super) start: usize,
-    /// A row for each input.
-    pub(super) weights: &'a [f32],
-    /// Where the product goes: in each row, the first [`WIDTH`] elements.
-    pub(super) out: &'a mut [f32],
-    /// Elements of a row of `out`.
-    pub(super) outputs: usize,
+/// Activations in the order in which products read them: in groups of rows, input by input.
+pub(super) struct Activations<'a> {
+    values: Cow<'a, [f32]>,
+    rows: usize,
+    inputs: usize,
 }
 
-/// Adds a product. Each element is one chain of additions in the order of the inputs, whatever the number of rows.
-pub(super) fn accumulate(product: Product<'_>) {
-    Arch::new().dispatch(product);
-}
-
-impl WithSimd for Product<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        let rows = self.activations.len() / self.inputs;
-        let whole = rows / ROWS * ROWS;
-        for row in (0..whole).step_by(ROWS) {
-            self.tile::<S, ROWS>(simd, row);
+impl<'a> Activations<'a> {
+    /// Orders rows of activations.
+    pub(super) fn new(plain: Cow<'a, [f32]>, rows: usize) -> Self {
+        let inputs = plain.len() / rows;
+        if rows == 1 {
+            return Self { values: plain, rows, inputs };
         }
-        match rows - whole {
-            1 => self.tile::<S, 1>(simd, whole),
-            2 => self.tile::<S, 2>(simd, whole),
-            3 => self.tile::<S, 3>(simd, whole),
-            4 => self.tile::<S, 4>(simd, whole),
-            5 => self.tile::<S, 5>(simd, whole),
-            _ => {}
-        }
-    }
-}
-
-impl Product<'_> {
-    #[inline(always)]
-    fn tile<S: Simd, const R: usize>(&mut self, simd: S, row: usize) {
-        // Few rows need more columns, or they wait for each addition to end.
-        if R <= 2 && (WIDTH / S::F32_LANES).is_multiple_of(4) {
-            self.columns::<S, R, 4>(simd, row);
-        } else {
-            self.columns::<S, R, 2>(simd, row);
-        }
-    }
-
-    #[inline(always)]
-    fn columns<S: Simd, const R: usize, const V: usize>(&mut self, simd: S, row: usize) {
-        let depth = self.weights.len() / WIDTH;
-        let activations: [&[f32]; R] = std::array::from_fn(|r| {
-            let start = (row + r) * self.inputs + self.start;
-            &self.activations[start..start + depth]
-        });
-        for group in (0..WIDTH / S::F32_LANES).step_by(V) {
-            let mut sums = [[simd.splat_f32s(0.0); V]; R];
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let out = &self.out[(row + r) * self.outputs..][..WIDTH];
-                sums.copy_from_slice(&S::as_simd_f32s(out).0[group..group + V]);
+        let mut values = Vec::with_capacity(plain.len());
+        for group in plain.chunks(ROWS * inputs) {
+            for input in 0..inputs {
+                values.extend(group.iter().skip(input).step_by(inputs));
             }
-            let (weights, _) = self.weights.as_chunks::<WIDTH>();
-            for (input, weights) in weights.iter().enumerate() {
-                let weights = &S::as_simd_f32s(weights).0[group..group + V];
-                for r in 0..R {
-                    let activation = simd.splat_f32s(activations[r][input]);
-                    for v in 0..V {
-                        sums[r][v] = simd.mul_add_e_f32s(activation, weights[v], sums[r][v]);
-                    }
+        }
+        Self { values: Cow::Owned(values), rows, inputs }
+    }
+
+    /// Returns the number of rows.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Returns the inputs from `start` on of the `count` rows from `row` on, which are a group.
+    #[inline(always)]
+    fn group(&self, row: usize, count: usize, start: usize, inputs: usize) -> &[f32] {
+        let first = row * self.inputs + start * count;
+        &self.values[first..first + inputs * count]
+    }
+}
+
+/// Adds to the first [`WIDTH`] columns of `out` the product of `weights`, rows of [`WIDTH`] for the inputs from
+/// `start` on, and all rows of activations.
+///
+/// Each element is one chain of additions in the order of the inputs, whatever the number of rows.
+#[inline(always)]
+pub(super) fn accumulate<S: Simd>(
+    simd: S,
+    activations: &Activations<'_>,
+    start: usize,
+    weights: &[f32],
+    out: &mut [f32],
+    outputs: usize,
+) {
+    let inputs = weights.len() / WIDTH;
+    let mut row = 0;
+    while row < activations.rows {
+        let rows = ROWS.min(activations.rows - row);
+        let group = activations.group(row, rows, start, inputs);
+        let out = &mut out[row * outputs..];
+        match rows {
+            1 => tile::<S, 1>(simd, group, weights, out, outputs),
+            2 => tile::<S, 2>(simd, group, weights, out, outputs),
+            3 => tile::<S, 3>(simd, group, weights, out, outputs),
+            4 => tile::<S, 4>(simd, group, weights, out, outputs),
+            5 => tile::<S, 5>(simd, group, weights, out, outputs),
+            _ => tile::<S, ROWS>(simd, group, weights, out, outputs),
+        }
+        row += rows;
+    }
+}
+
+#[inline(always)]
+fn tile<S: Simd, const R: usize>(
+    simd: S,
+    activations: &[f32],
+    weights: &[f32],
+    out: &mut [f32],
+    outputs: usize,
+) {
+    // Few rows need more columns, or they wait for each addition to end.
+    if R <= 2 && (WIDTH / S::F32_LANES).is_multiple_of(4) {
+        columns::<S, R, 4>(simd, activations, weights, out, outputs);
+    } else {
+        columns::<S, R, 2>(simd, activations, weights, out, outputs);
+    }
+}
+
+#[expect(clippy::manual_memcpy, reason = "a copy would take the sums' address")]
+#[inline(always)]
+fn columns<S: Simd, const R: usize, const V: usize>(
+    simd: S,
+    activations: &[f32],
+    weights: &[f32],
+    out: &mut [f32],
+    outputs: usize,
+) {
+    let (activations, _) = activations.as_chunks::<R>();
+    let (weights, _) = weights.as_chunks::<WIDTH>();
+    for group in (0..WIDTH / S::F32_LANES).step_by(V) {
+        // By value throughout: sums whose address is taken would go through memory in every step.
+        let mut sums = [[simd.splat_f32s(0.0); V]; R];
+        for r in 0..R {
+            let (out, _) = S::as_simd_f32s(&out[r * outputs..r * outputs + WIDTH]);
+            for v in 0..V {
+                sums[r][v] = out[group + v];
+            }
+        }
+        for (activations, weights) in activations.iter().zip(weights) {
+            let (weights, _) = S::as_simd_f32s(weights);
+            for r in 0..R {
+                let activation = simd.splat_f32s(activations[r]);
+                for v in 0..V {
+                    sums[r][v] = simd.mul_add_e_f32s(activation, weights[group + v], sums[r][v]);
                 }
             }
-            for (r, sums) in sums.iter().enumerate() {
-                let out = &mut self.out[(row + r) * self.outputs..][..WIDTH];
-                S::as_mut_simd_f32s(out).0[group..group + V].copy_from_slice(sums);
+        }
+        for r in 0..R {
+            let (out, _) = S::as_mut_simd_f32s(&mut out[r * outputs..r * outputs + WIDTH]);
+            for v in 0..V {
+                out[group + v] = sums[r][v];
             }
         }
     }

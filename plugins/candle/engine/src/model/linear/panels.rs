@@ -9,11 +9,11 @@
 
 use candle_core::{DType, Tensor, quantized::QTensor};
 use half::{bf16, f16, slice::HalfFloatSliceExt};
-use pulp::{Arch, NullaryFnOnce};
+use pulp::{Arch, NullaryFnOnce, Simd, WithSimd};
 
 use super::{
     blocks::{Blocks, Format},
-    kernel::{Product, WIDTH, accumulate},
+    kernel::{Activations, WIDTH, accumulate},
 };
 use crate::{arithmetic::count, error::EngineError, settings::Precision};
 
@@ -78,26 +78,8 @@ impl Panels {
     }
 
     /// Multiplies rows of activations.
-    pub(super) fn multiply(&self, activations: &[f32]) -> Vec<f32> {
-        let outputs = self.outputs();
-        let mut out = vec![0.0; activations.len() / self.inputs * outputs];
-        let mut scratch = [0.0; BLOCK_INPUTS * WIDTH];
-        for panel in 0..outputs / WIDTH {
-            for start in (0..self.inputs).step_by(BLOCK_INPUTS) {
-                let end = self.inputs.min(start + BLOCK_INPUTS);
-                let weights = self.block(panel * self.inputs + start, end - start, &mut scratch);
-                let out = &mut out[panel * WIDTH..];
-                accumulate(Product {
-                    activations,
-                    inputs: self.inputs,
-                    start,
-                    weights,
-                    out,
-                    outputs,
-                });
-            }
-        }
-        out
+    pub(super) fn multiply(&self, activations: &Activations<'_>) -> Vec<f32> {
+        Arch::new().dispatch(Multiply { panels: self, activations })
     }
 
     /// Returns one column.
@@ -133,6 +115,37 @@ impl Panels {
             Storage::Blocks(blocks) => blocks.widen(row, scratch),
         }
         scratch
+    }
+}
+
+struct Multiply<'a> {
+    panels: &'a Panels,
+    activations: &'a Activations<'a>,
+}
+
+impl WithSimd for Multiply<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
+        let (panels, outputs) = (self.panels, self.panels.outputs());
+        let mut out = vec![0.0; self.activations.rows() * outputs];
+        let mut scratch = [0.0; BLOCK_INPUTS * WIDTH];
+        for panel in 0..outputs / WIDTH {
+            for start in (0..panels.inputs).step_by(BLOCK_INPUTS) {
+                let inputs = BLOCK_INPUTS.min(panels.inputs - start);
+                let weights = panels.block(panel * panels.inputs + start, inputs, &mut scratch);
+                accumulate(
+                    simd,
+                    self.activations,
+                    start,
+                    weights,
+                    &mut out[panel * WIDTH..],
+                    outputs,
+                );
+            }
+        }
+        out
     }
 }
 
