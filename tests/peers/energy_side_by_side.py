@@ -162,18 +162,26 @@ def main():
         config = json.dumps({"origin_ns": origin, "gpus": [{"power": {"steps": steps}}]})
         environment = {**os.environ, "LD_LIBRARY_PATH": folder, "LLEM_FAKE_NVML": config}
         times = [(origin + int(b * 1e9), origin + int(e * 1e9)) for b, e in jobs]
-        flat = [str(t) for pair in times for t in pair]
-        commands = {"llem": [str(target / "examples/record"), *flat]}
+        commands = {"llem": [str(target / "examples/record")]}
+        windows = "".join(f"isolated {begin} {end} job\n" for begin, end in times)
         for name in PEERS:
             commands[name] = [sys.executable, __file__, "--worker", name, json.dumps(times)]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        running = {n: subprocess.Popen(c, env=environment, **pipes) for n, c in commands.items()}
+        pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+        running = {n: subprocess.Popen(c, env=environment, text=True, **pipes) for n, c in commands.items()}
+        for process in running.values():
+            process.stdin.write(windows)
+            process.stdin.flush()
         rows = []
         for name, process in running.items():
             out, error = process.communicate()
             if process.returncode:
                 print(f"{name}: {error.strip().splitlines()[-1:]}", file=sys.stderr)
-            rows.append((name, json.loads(out) if process.returncode == 0 else None))
+                rows.append((name, None))
+            elif name == "llem":
+                readings = [json.loads(line)["reading"] for line in out.splitlines()[1:]]
+                rows.append((name, [reading["energy_joules"] for reading in readings]))
+            else:
+                rows.append((name, json.loads(out)))
         os.environ["LLEM_FAKE_NVML"] = config
         fake = ctypes.CDLL(str(library))
         fake.llem_fake_energy.restype = ctypes.c_double
