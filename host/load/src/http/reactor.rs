@@ -38,9 +38,13 @@ const BUFFER_BYTES: usize = 64 * 1024;
 const EVENTS: usize = 1024;
 /// Wake-ups that follow each other within this time for fewer than `FEW` sockets make the loop pause, so that one
 /// wake-up serves several sockets. Only where the kernel stamps arrivals: the times then don't depend on the pause.
-const SOON_NS: u64 = 500_000;
+const SOON_NS: u64 = 1_000_000;
 const FEW: usize = 8;
-const PAUSE_NS: u64 = 200_000;
+/// The longest pause, and the shortest that is worth its own wake-up.
+const PAUSE_NS: u64 = 400_000;
+const LEAST_PAUSE_NS: u64 = 50_000;
+/// A pause is at most this part of a request: a place of a closed loop that becomes free waits for it.
+const PAUSE_PART: u64 = 1000;
 /// Requests made ahead where the plan has no concurrency.
 const PREPARED: usize = 64;
 /// Marks the timer among the events.
@@ -75,6 +79,8 @@ pub(super) struct Reactor<'a> {
     stamps: Stamps,
     woken_ns: u64,
     is_busy: bool,
+    /// How long a request lately took; 0 before the first has ended.
+    request_ns: u64,
     log: RequestLog,
 }
 
@@ -122,6 +128,7 @@ impl<'a> Reactor<'a> {
             stamps: Stamps::new(),
             woken_ns: 0,
             is_busy: false,
+            request_ns: 0,
             log: RequestLog { notes, ..RequestLog::default() },
         };
         while reactor.prepared.len() < reactor.prepared_ahead && reactor.may_prepare() {
@@ -174,8 +181,9 @@ impl<'a> Reactor<'a> {
     }
 
     fn pause_if_busy(&self) {
-        if self.is_busy && now_ns() + PAUSE_NS < self.armed_for_ns {
-            thread::sleep(Duration::from_nanos(PAUSE_NS));
+        let pause_ns = PAUSE_NS.min(self.request_ns / PAUSE_PART);
+        if self.is_busy && pause_ns >= LEAST_PAUSE_NS && now_ns() + pause_ns < self.armed_for_ns {
+            thread::sleep(Duration::from_nanos(pause_ns));
         }
     }
 
@@ -379,6 +387,9 @@ impl<'a> Reactor<'a> {
 
     fn record(&mut self, request: Request) {
         self.in_flight -= 1;
+        let took_ns = request.end_ns.saturating_sub(request.scheduled_ns);
+        self.request_ns =
+            if self.request_ns == 0 { took_ns } else { (self.request_ns * 7 + took_ns) / 8 };
         self.control.count_end(request.is_completed());
         if self.is_closed_loop && request.is_completed() {
             self.due.push_back(now_ns());
