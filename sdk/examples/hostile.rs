@@ -30,7 +30,7 @@ impl Backend for Hostile {
             "bad-path" => schema.parameters[0].path.push_str("..x"),
             "nan-default" => {
                 schema.parameters[1].default =
-                    llem_sdk::DefaultValue::Fixed(Value::Number(f64::NAN))
+                    llem_sdk::DefaultValue::Fixed(Value::Number(f64::NAN));
             }
             "bad-json" => schema.parameters[0].suggested = vec![Value::Json("{".to_owned())],
             "empty-range" => schema.parameters[1].types = vec![empty_range()],

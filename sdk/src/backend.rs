@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use crate::{
     Canonical, Config, Context, Descriptor, EngineRelease, Error, ErrorKind, Finding, LaunchPlan,
-    Observation, RunOutput, Schema, Setting, StepReport, VersionProbe,
+    Observation, RunOutput, Schema, Setting, StepReport, VersionProbe, log,
     wit::exports::llem::backend::{info, launch, params, results},
 };
 
@@ -65,24 +65,29 @@ pub struct Exported<B>(PhantomData<B>);
 
 impl<B: Backend> info::Guest for Exported<B> {
     fn describe() -> Descriptor {
+        log::panics();
         B::describe()
     }
 
     fn releases() -> Vec<EngineRelease> {
+        log::panics();
         B::releases()
     }
 
     fn version_probes() -> Vec<VersionProbe> {
+        log::panics();
         B::version_probes()
     }
 }
 
 impl<B: Backend> params::Guest for Exported<B> {
     fn schema_of(release: String) -> Result<Schema, Error> {
+        log::panics();
         B::schema(&release)
     }
 
     fn canonicalise(release: String, configs: Vec<Vec<Setting>>) -> Result<Vec<Canonical>, Error> {
+        log::panics();
         configs
             .into_iter()
             .map(|settings| {
@@ -97,6 +102,7 @@ impl<B: Backend> params::Guest for Exported<B> {
 
 impl<B: Backend> launch::Guest for Exported<B> {
     fn plan(config: Vec<Setting>, context: Context) -> Result<LaunchPlan, Error> {
+        log::panics();
         B::plan(&config.into(), &context)
     }
 
@@ -106,6 +112,7 @@ impl<B: Backend> launch::Guest for Exported<B> {
         plan: LaunchPlan,
         done: Vec<StepReport>,
     ) -> Result<LaunchPlan, Error> {
+        log::panics();
         B::revise(&config.into(), &context, plan, &done)
     }
 }
@@ -116,6 +123,7 @@ impl<B: Backend> results::Guest for Exported<B> {
         context: Context,
         output: RunOutput,
     ) -> Result<Observation, Error> {
+        log::panics();
         B::parse(&config.into(), &context, &output)
     }
 }

@@ -1,5 +1,7 @@
 //! Log lines to the host. Natively they go nowhere.
 
+use crate::wit::llem::backend::host::Level;
+
 /// Says something to every user.
 pub fn warn(message: &str) {
     send(Level::Warn, message);
@@ -15,7 +17,11 @@ pub fn debug(message: &str) {
     send(Level::Debug, message);
 }
 
-use crate::wit::llem::backend::host::Level;
+/// Makes a panic say where and why before it traps.
+pub(crate) fn panics() {
+    #[cfg(target_arch = "wasm32")]
+    std::panic::set_hook(Box::new(|panic| send(Level::Error, &panic.to_string())));
+}
 
 fn send(level: Level, message: &str) {
     #[cfg(target_arch = "wasm32")]

@@ -26,16 +26,21 @@ pub const GUESTS: [Guest; 5] = [
     plugin(
         "pytorch",
         "llem-plugin-pytorch",
-        &["plugins/pytorch"],
+        &["plugins/pytorch", "plugins/shared"],
         "plugins/components/pytorch.wasm",
     ),
     plugin(
         "tensorrt",
         "llem-plugin-tensorrt",
-        &["plugins/tensorrt"],
+        &["plugins/tensorrt", "plugins/shared"],
         "plugins/components/tensorrt.wasm",
     ),
-    plugin("vllm", "llem-plugin-vllm", &["plugins/vllm"], "plugins/components/vllm.wasm"),
+    plugin(
+        "vllm",
+        "llem-plugin-vllm",
+        &["plugins/vllm", "plugins/shared"],
+        "plugins/components/vllm.wasm",
+    ),
     Guest {
         name: "hostile",
         package: "llem-sdk",

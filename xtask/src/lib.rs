@@ -1,9 +1,11 @@
 //! Development tasks that need more than cargo: building and checking the committed components.
 //!
 //! A library beside the program, so that an ordinary test can tell a stale component without any
-//! WebAssembly toolchain. Nothing here runs when llem runs.
+//! WebAssembly toolchain: it needs no feature, building needs `build`. Nothing here runs when llem runs.
 
+pub mod fresh;
 pub mod guests;
 pub mod lock;
+#[cfg(feature = "build")]
 pub mod plugins;
 pub mod source;

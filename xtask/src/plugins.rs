@@ -1,6 +1,6 @@
 //! Builds the components from their guests, and compares the committed ones with a fresh build.
 //!
-//! The bytes depend on the sources, the lock file, the recipe below and the compiler, not on the
+//! The bytes depend on the sources, the lock file, the recipe and the compiler, not on the
 //! folder or the machine: paths are remapped and no flag of the caller's environment gets in.
 
 use std::{
@@ -14,23 +14,11 @@ use anyhow::{Context as _, bail, ensure};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    fresh::{MEND, read_committed},
     guests::{GUESTS, Guest},
     lock::{Entry, Lock},
-    source::{self, hex},
+    source::{self, RECIPE, hex},
 };
-
-/// The profile of guests. Part of each component's source hash.
-pub const RECIPE: [&str; 6] = [
-    "profile.component.inherits=\"release\"",
-    "profile.component.opt-level=\"s\"",
-    "profile.component.lto=\"fat\"",
-    "profile.component.codegen-units=1",
-    "profile.component.panic=\"abort\"",
-    "profile.component.strip=true",
-];
-
-/// The command that mends a stale component.
-pub const MEND: &str = "cargo xtask plugins build";
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -100,30 +88,6 @@ fn check_one(
         fresh.len()
     );
     Ok(format!("{}: identical, {} bytes", guest.component, fresh.len()))
-}
-
-/// Every committed component whose bytes or sources differ from the lock, with the reason.
-pub fn stale(root: &Path) -> anyhow::Result<Vec<String>> {
-    let lock = Lock::read(root)?;
-    let mut stale = Vec::new();
-    for guest in &GUESTS {
-        let Some(entry) = lock.entry(guest.name) else {
-            stale.push(format!("`{}` has no lock entry", guest.name));
-            continue;
-        };
-        if hex(&Sha256::digest(read_committed(root, guest)?)) != entry.sha256 {
-            stale.push(format!("{} is not the file that the lock names", guest.component));
-        }
-        if source::hash(root, guest)? != entry.source {
-            stale.push(format!("the sources of `{}` have changed since it was built", guest.name));
-        }
-    }
-    Ok(stale)
-}
-
-fn read_committed(root: &Path, guest: &Guest) -> anyhow::Result<Vec<u8>> {
-    let path = root.join(guest.component);
-    fs::read(&path).with_context(|| format!("reading {}; `{MEND}` makes it", path.display()))
 }
 
 fn known() -> String {

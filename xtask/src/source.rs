@@ -13,7 +13,17 @@ use anyhow::Context as _;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::{guests::Guest, plugins::RECIPE};
+use crate::guests::Guest;
+
+/// The profile of guests. Part of each component's source hash.
+pub const RECIPE: [&str; 6] = [
+    "profile.component.inherits=\"release\"",
+    "profile.component.opt-level=\"s\"",
+    "profile.component.lto=\"fat\"",
+    "profile.component.codegen-units=1",
+    "profile.component.panic=\"abort\"",
+    "profile.component.strip=true",
+];
 
 /// What every guest is made of.
 const SHARED: [&str; 3] = ["wit", "sdk/Cargo.toml", "sdk/src"];
@@ -64,7 +74,7 @@ fn collect(root: &Path, part: &Path, files: &mut BTreeSet<PathBuf>) -> anyhow::R
 /// Documentation, tests and what tools leave behind do not enter a component.
 fn is_left_out(name: &str) -> bool {
     name.starts_with('.')
-        || name.ends_with(".md")
+        || Path::new(name).extension().is_some_and(|it| it == "md")
         || matches!(name, "tests" | "target" | "__pycache__")
 }
 

@@ -26,6 +26,9 @@ use crate::{
 /// Configurations in one call of `canonicalise`: larger batches only grow the guest's memory.
 const BATCH: usize = 100;
 
+/// Lines that are kept for [`Plugin::take_log`]; older ones go first.
+const MAX_LOG_LINES: usize = 1024;
+
 /// Where a plugin comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -209,7 +212,11 @@ impl Plugin {
         call: impl AsyncFnOnce(&Backend, &mut Store<State>) -> wasmtime::Result<R> + Send,
     ) -> Result<R, PluginFault> {
         let (answer, lines) = call::run(self.shared, &self.instance, limit, call);
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).extend(lines);
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.extend(lines);
+        let surplus = log.len().saturating_sub(MAX_LOG_LINES);
+        log.drain(..surplus);
+        drop(log);
         answer.map_err(|cause| self.fault(function, cause))
     }
 

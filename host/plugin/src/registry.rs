@@ -65,6 +65,11 @@ impl Registry {
             let bytes = read(&name, &path)?;
             return Plugin::load(&name, Origin::File(path), &bytes, &self.cache);
         }
+        if let Some(folder) = &self.overrides
+            && let Err(source) = fs::read_dir(folder)
+        {
+            return Err(LoadError::Read { path: folder.clone(), source });
+        }
         match self.list().into_iter().find(|(name, _)| name == name_or_path) {
             Some((name, Origin::Override(path) | Origin::File(path))) => {
                 let bytes = read(&name, &path)?;

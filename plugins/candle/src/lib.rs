@@ -149,8 +149,12 @@ mod tests {
         );
         let Role::Subject(subject) = &plan.steps[0].role else { panic!("a subject") };
         let Drive::Http(api) = &subject.drive else { panic!("a server") };
-        let body =
-            [Field::new("temperature", 0.0), Field::new("top_k", 50), Field::new("top_p", 1.0)];
+        let body = [
+            Field::new("temperature", 0.0),
+            Field::new("top_k", 50),
+            Field::new("top_p", 1.0),
+            Field::new("repetition_penalty", 1.0),
+        ];
         assert_eq!((api.served_model.as_str(), &api.body[..]), ("candle", &body[..]));
         assert_eq!(subject.metrics.as_ref().unwrap().series.len(), 5);
     }

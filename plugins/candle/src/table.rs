@@ -37,7 +37,7 @@ const CACHE_FLOATS: &[Type] = &[Type::Words(&[
 ])];
 
 const BLOCK_FORMATS: &[Type] = &[Type::Words(&[
-    ("none", "Weights stay as the model has them."),
+    ("none", "Weights stay as the model has them; a GGUF file keeps its own formats."),
     ("q8_0", "8 bits, one scale for 32 weights."),
     ("q6k", "6-bit k-quants, super-blocks of 256 weights."),
     ("q5k", "5-bit k-quants, super-blocks of 256 weights."),
@@ -93,7 +93,7 @@ const PARAMETERS: &[Param] = &[
         .energy()
         .suggest(&[Val::Int(512), Val::Int(2048)])
         .flag("--context-length"),
-    Param::new("sampling.temperature", &[number(0.0, 2.0)], Fallback::Fixed(Val::Num(0.0)))
+    Param::new("sampling.temperature", &[number(0.0, 100.0)], Fallback::Fixed(Val::Num(0.0)))
         .doc("Divisor of the logits; 0 takes the likeliest token.")
         .suggest(&[Val::Num(0.0), Val::Num(1.0)])
         .request("temperature"),
@@ -106,19 +106,40 @@ const PARAMETERS: &[Param] = &[
         .doc("Draw from the likeliest tokens that together have this probability.")
         .suggest(&[Val::Num(1.0), Val::Num(0.9)])
         .request("top_p"),
+    Param::new("sampling.repetition_penalty", &[PENALTY], Fallback::Fixed(Val::Num(1.0)))
+        .doc("Divisor of the logits of tokens that were there before; 1 changes nothing.")
+        .suggest(&[Val::Num(1.0), Val::Num(1.1)])
+        .request("repetition_penalty"),
 ];
 
-const PROBABILITY: Type = Type::Number {
-    min: Some(0.0),
-    max: Some(1.0),
-    exclusive_min: true,
-    exclusive_max: false,
-    scale: Scale::Linear,
-};
+const PROBABILITY: Type = above_zero(1.0);
+const PENALTY: Type = above_zero(100.0);
 
-const RULES: &[RuleDef] = &[RuleDef::dormant(
-    "candle.greedy-ignores-truncation",
-    "sampling.temperature == 0.0",
-    &[EffectDef::unset("sampling.top_k"), EffectDef::unset("sampling.top_p")],
-    "at temperature 0 the likeliest token is taken, whatever top_k and top_p are",
-)];
+const fn above_zero(max: f64) -> Type {
+    Type::Number {
+        min: Some(0.0),
+        max: Some(max),
+        exclusive_min: true,
+        exclusive_max: false,
+        scale: Scale::Linear,
+    }
+}
+
+const RULES: &[RuleDef] = &[
+    RuleDef::dormant(
+        "candle.greedy-ignores-truncation",
+        "sampling.temperature == 0.0",
+        &[EffectDef::unset("sampling.top_k"), EffectDef::unset("sampling.top_p")],
+        "at temperature 0 the likeliest token is taken, whatever top_k and top_p are",
+    ),
+    RuleDef::error(
+        "candle.k-quants-need-rows-of-256",
+        r#"engine.quantization in ["q2k", "q3k", "q4k", "q5k", "q6k"] && model.hidden_size % 256 != 0"#,
+        "k-quants pack 256 weights and this model's rows do not divide into that; take q4_0 to q8_0",
+    ),
+    RuleDef::error(
+        "candle.blocks-need-rows-of-32",
+        r#"engine.quantization in ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"] && model.hidden_size % 32 != 0"#,
+        "block formats pack 32 weights and this model's rows do not divide into that",
+    ),
+];

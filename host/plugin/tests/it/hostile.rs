@@ -33,6 +33,7 @@ fn a_fault_says_who_where_and_how_and_leaves_the_plugin_usable() {
         fault.to_string().starts_with("plugin `hostile` broke in `schema-of`: it trapped: "),
         "{fault}"
     );
+    assert!(plugin.take_log()[0].text.ends_with("as asked"), "a panic says why");
     assert_eq!(plugin.schema("good").unwrap().parameters.len(), 2);
 }
 

@@ -77,6 +77,12 @@ fn a_file_in_the_override_folder_hides_the_bundled_plugin() {
 }
 
 #[test]
+fn an_override_folder_that_is_not_there_is_an_error_and_no_silent_fallback() {
+    let registry = Registry::new(Some("/nowhere".into()), cache());
+    assert_eq!(registry.load("candle").unwrap_err().to_string(), "failed to read plugin `/nowhere`");
+}
+
+#[test]
 fn a_missing_or_oversized_file_is_named() {
     let error = registry().load("/nowhere/x.wasm").unwrap_err();
     assert_eq!(error.to_string(), "failed to read plugin `/nowhere/x.wasm`");
