@@ -10,6 +10,9 @@ use crate::{launch, schema::TABLE, worker};
 /// A cold start loads tens of gigabytes and may compile.
 const READY_WITHIN_MS: u32 = 1_800_000;
 
+/// Also the number of prompts in one message, so the worker is always told of it.
+const BATCH_SIZE: &str = "engine.batch_size";
+
 /// What to run.
 pub(crate) fn plan(config: &Config, context: &Context) -> Result<LaunchPlan, Error> {
     if context.mode == Mode::Server {
@@ -28,7 +31,7 @@ pub(crate) fn plan(config: &Config, context: &Context) -> Result<LaunchPlan, Err
     }
     let mut effective = config.clone();
     if !packed(config) {
-        effective.set("engine.batch_size", i64::from(batch_size(config)));
+        effective.set(BATCH_SIZE, batch_size(config));
     }
     Ok(LaunchPlan::of(step, &effective))
 }
@@ -45,6 +48,7 @@ fn worker(config: &Config, context: &Context) -> Step {
         let section = param.path.split('.').next().unwrap_or_default();
         match (section, param.phase) {
             ("env", _) => {}
+            _ if param.path == BATCH_SIZE => {}
             // The draft model is loaded with the model, though `generate` gets it with each batch.
             (_, Phase::Request) if param.path != "generation.assistant_model" => {
                 body.push(Field::new(param.path, value.clone()));
@@ -52,7 +56,8 @@ fn worker(config: &Config, context: &Context) -> Step {
             _ => load.push(Field::new(param.path, value.clone())),
         }
     }
-    let size = if packed(config) { None } else { Some(batch_size(config)) };
+    let size = (!packed(config)).then(|| batch_size(config));
+    load.extend(size.map(|size| Field::new(BATCH_SIZE, size)));
     let drive = Drive::batch(load, body).with_batch_size(size);
     let step = Step::subject("worker", "transformers worker", launch::python(), drive)
         .with_args([arg("-B"), arg("").file(worker::MAIN)]);
@@ -65,7 +70,7 @@ fn packed(config: &Config) -> bool {
 }
 
 fn batch_size(config: &Config) -> u32 {
-    config.integer("engine.batch_size").and_then(|it| u32::try_from(it).ok()).unwrap_or(1)
+    config.integer(BATCH_SIZE).and_then(|it| u32::try_from(it).ok()).unwrap_or(1)
 }
 
 /// One GPU where there is one, all where layers are spread over them, none where the study says so.
@@ -140,10 +145,10 @@ mod tests {
             [
                 "model.source",
                 "engine.attn_implementation",
-                "engine.batch_size",
                 "engine.dtype",
                 "generation.assistant_model",
                 "torch.num_threads",
+                "engine.batch_size",
             ]
         );
         let env: Vec<&str> = step.env.iter().map(|var| var.name.as_str()).collect();
