@@ -45,4 +45,4 @@ pub use series::{
 pub use throttle::{Throttle, throttle};
 pub use total::{Total, total};
 pub use window::{Mode, Window};
-pub use work::{Step, StepShare};
+pub use work::{Arrivals, Step, StepShare, steps_from_arrivals};

@@ -50,6 +50,39 @@ impl StepShare {
     }
 }
 
+/// When a request was at work, as its client saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrivals {
+    /// When it was sent.
+    pub begin_ns: u64,
+    /// Tokens of its prompt.
+    pub input_tokens: u64,
+    /// When each of its tokens arrived.
+    pub token_ns: Vec<u64>,
+}
+
+/// Infers steps from arrivals, for engines that do not tell theirs: a prompt is worked on until its
+/// first token arrives, and each later token since the one before it. Time in a queue counts as
+/// prefill, so the caller says [`StepSource::RequestLog`](super::StepSource).
+pub fn steps_from_arrivals(requests: &[Arrivals]) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (request, arrivals) in requests.iter().enumerate() {
+        let mut begin_ns = arrivals.begin_ns;
+        for (&end_ns, place) in arrivals.token_ns.iter().zip(0_u64..) {
+            let share = if place == 0 {
+                let prefill_tokens = arrivals.input_tokens;
+                StepShare { request, prefill_tokens, decode_tokens: 0, context_tokens: 0 }
+            } else {
+                let context_tokens = arrivals.input_tokens + place;
+                StepShare { request, prefill_tokens: 0, decode_tokens: 1, context_tokens }
+            };
+            steps.push(Step { begin_ns, end_ns, shares: vec![share] });
+            begin_ns = end_ns;
+        }
+    }
+    steps
+}
+
 /// The work of one request in one interval.
 pub(super) struct Work {
     pub(super) request: usize,
@@ -103,6 +136,17 @@ mod tests {
         for (part, expected) in parts.iter().zip([2.0, 4.0, 2.0]) {
             assert!((part - expected).abs() < 1e-12, "{parts:?}");
         }
+    }
+
+    #[test]
+    fn arrivals_become_one_prefill_and_a_decode_for_each_later_token() {
+        let arrivals = Arrivals { begin_ns: 5, input_tokens: 7, token_ns: vec![20, 30, 45] };
+        let steps = steps_from_arrivals(&[arrivals]);
+        let times: Vec<(u64, u64)> = steps.iter().map(|s| (s.begin_ns, s.end_ns)).collect();
+        assert_eq!(times, [(5, 20), (20, 30), (30, 45)]);
+        let tokens = |s: &Step| (s.shares[0].prefill_tokens, s.shares[0].decode_tokens);
+        assert_eq!(steps.iter().map(tokens).collect::<Vec<_>>(), [(7, 0), (0, 1), (0, 1)]);
+        assert_eq!(steps[2].shares[0].context_tokens, 9);
     }
 
     #[test]
