@@ -313,7 +313,7 @@ def _quantisation(node: Node, kinds: dict[str, str]) -> Node | None:
 def _rule(name: str, rule: Record, names: cel.Names, records: dict[str, Record]) -> str:
     names = _narrowed(rule, names)
     severity = rule["severity"]
-    message = _message(rule)
+    message = _message(rule, names)
     source = rule.get("source") or "the engine"
     if severity in ("error", "warn"):
         kind = "error" if severity == "error" else "warning"
@@ -364,15 +364,32 @@ def _narrowed(rule: Record, names: cel.Names) -> cel.Names:
     return cel.Names(own, names.facts, names.rewrite)
 
 
-def _message(rule: Record) -> str:
+_NAME = re.compile(r'"[^"]*"|[A-Za-z_][A-Za-z0-9_.]*')
+_MOST_TARGETS = 4
+
+
+def _spelled(text: str, names: cel.Names) -> str:
+    """A condition of the report with the paths that a study writes."""
+
+    def path(match: re.Match[str]) -> str:
+        found = names.paths.get(match[0], [])
+        return found[0] if len(found) == 1 else match[0]
+
+    return _NAME.sub(path, text)
+
+
+def _message(rule: Record, names: cel.Names) -> str:
     note = rule.get("note")
     if rule["severity"] == "dormant":
-        text = f"has no effect unless {rule['unless']}"
+        targets = sorted({path for target in rule["targets"] for path in names.targets(target)})
+        shown = ", ".join(f"`{path}`" for path in targets[:_MOST_TARGETS])
+        more = f" and {len(targets) - _MOST_TARGETS} more" if len(targets) > _MOST_TARGETS else ""
+        text = f"no effect of {shown}{more} unless {_spelled(rule['unless'], names)}"
     elif rule["severity"] == "coerce":
-        changes = ", ".join(f"{change['target']} to {change['value']}" for change in rule["set"])
-        text = f"the engine sets {changes} where {rule['when']}"
+        changes = ", ".join(f"`{_spelled(change['target'], names)}` to {change['value']}" for change in rule["set"])
+        text = f"the engine sets {changes} where {_spelled(rule['when'], names)}"
     else:
-        text = f"the engine wants: {rule['holds']}"
+        text = f"the engine wants: {_spelled(rule['holds'], names)}"
     return f"{text} ({note})" if note else text
 
 
