@@ -6,12 +6,9 @@
 )]
 
 use half::{bf16, f16, slice::HalfFloatSliceExt};
-use pulp::{Arch, NullaryFnOnce};
+use pulp::{Arch, Simd, WithSimd};
 
 use crate::arithmetic::float;
-
-/// Partial sums of a dot product; a fixed number, so that results do not depend on the vector width.
-const LANES: usize = 16;
 
 /// Some consecutive query rows of one sequence and one key-value head.
 pub(super) struct Tile<'a> {
@@ -75,17 +72,17 @@ struct Attend<'a, E> {
     values: &'a [E],
 }
 
-impl<E: Element> NullaryFnOnce for Attend<'_, E> {
+impl<E: Element> WithSimd for Attend<'_, E> {
     type Output = Vec<f32>;
 
     #[inline(always)]
-    fn call(self) -> Vec<f32> {
-        compute(self.tile, self.keys, self.values)
+    fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
+        compute(simd, self.tile, self.keys, self.values)
     }
 }
 
 #[inline(always)]
-fn compute<E: Element>(tile: &Tile<'_>, keys: &[E], values: &[E]) -> Vec<f32> {
+fn compute<S: Simd, E: Element>(simd: S, tile: &Tile<'_>, keys: &[E], values: &[E]) -> Vec<f32> {
     let (width, group) = (tile.head_width, tile.group);
     let context = tile.position + tile.rows;
     let heads = tile.rows * group;
@@ -98,7 +95,7 @@ fn compute<E: Element>(tile: &Tile<'_>, keys: &[E], values: &[E]) -> Vec<f32> {
             let start =
                 index / group * tile.query_width + (tile.head * group + index % group) * width;
             scores[index * context + position] =
-                dot(&tile.queries[start..start + width], key) * scale;
+                dot(simd, &tile.queries[start..start + width], key) * scale;
         }
     }
     for (index, scores) in scores.chunks_exact_mut(context).enumerate() {
@@ -130,25 +127,22 @@ fn head_row<'a, E>(tile: &Tile<'_>, rows: &'a [E], position: usize) -> &'a [E] {
 }
 
 #[inline(always)]
-fn dot(left: &[f32], right: &[f32]) -> f32 {
-    let mut sums = [0.0_f32; LANES];
-    let (left_lanes, left_rest) = left.as_chunks::<LANES>();
-    let (right_lanes, right_rest) = right.as_chunks::<LANES>();
-    for (left, right) in left_lanes.iter().zip(right_lanes) {
-        for ((sum, left), right) in sums.iter_mut().zip(left).zip(right) {
-            *sum += left * right;
-        }
+fn dot<S: Simd>(simd: S, left: &[f32], right: &[f32]) -> f32 {
+    let (left, left_rest) = S::as_simd_f32s(left);
+    let (right, right_rest) = S::as_simd_f32s(right);
+    // Two sums, so that one addition need not wait for the other.
+    let mut sums = [simd.splat_f32s(0.0); 2];
+    let (left_pairs, left_last) = left.as_chunks::<2>();
+    let (right_pairs, right_last) = right.as_chunks::<2>();
+    for (left, right) in left_pairs.iter().zip(right_pairs) {
+        sums[0] = simd.mul_add_e_f32s(left[0], right[0], sums[0]);
+        sums[1] = simd.mul_add_e_f32s(left[1], right[1], sums[1]);
+    }
+    for (left, right) in left_last.iter().zip(right_last) {
+        sums[0] = simd.mul_add_e_f32s(*left, *right, sums[0]);
     }
     let rest: f32 = left_rest.iter().zip(right_rest).map(|(left, right)| left * right).sum();
-    // Halving the lanes keeps the additions parallel.
-    let mut lanes = LANES;
-    while lanes > 1 {
-        lanes /= 2;
-        for lane in 0..lanes {
-            sums[lane] += sums[lane + lanes];
-        }
-    }
-    sums[0] + rest
+    simd.reduce_sum_f32s(simd.add_f32s(sums[0], sums[1])) + rest
 }
 
 #[inline(always)]
