@@ -108,6 +108,7 @@ fn main() {
         let (mean, worst) = drift_bias(order);
         println!("  {order:?}: mean {:.4} %, greatest {:.4} %", 100.0 * mean, 100.0 * worst);
     }
+    device_seconds();
 }
 
 fn share(count: u32) -> f64 {
@@ -182,4 +183,66 @@ fn drift_bias(order: Order) -> (f64, f64) {
         .collect();
     let count = f64::from(u32::try_from(errors.len()).expect("few"));
     (errors.iter().sum::<f64>() / count, errors.iter().copied().fold(0.0, f64::max))
+}
+
+/// Publications of the energy counter while a model was served, and when each concurrency began and ended.
+const SERVING: &str = include_str!("../../../tests/fixtures/h100/serving.csv");
+const EVENTS: &str = include_str!("../../../tests/fixtures/h100/serving_events.csv");
+
+/// Seconds of a device that an experiment costs until its interval is within ±2 %, and what three runs of the
+/// predecessor's defaults cost. The noise is that of 2 s windows of the recording.
+fn device_seconds() {
+    const LOAD: f64 = 40.0;
+    const MEASURE: f64 = 10.0;
+    const WARMUP: f64 = 5.0;
+    // Load, 30 s of baseline, a floor of 60 s and the same measurement, three times.
+    let before = 3.0 * (LOAD + 30.0 + 60.0 + MEASURE);
+    println!(
+        "device seconds until ±2 % (load {LOAD} s, warm-up {WARMUP} s, measurement {MEASURE} s); before: {before} s"
+    );
+    for (concurrency, noise) in recorded_noise() {
+        let rule = Repeats { min: 3, max: 12, half_width: Some(0.02) };
+        let (_, trials) = adaptive(Noise::LogNormal(noise), rule);
+        let alone = trials * (LOAD + WARMUP + MEASURE);
+        let shared = LOAD + trials * (WARMUP + MEASURE);
+        println!(
+            "  concurrency {concurrency:3}, noise {:.2} %: {trials:.1} trials, {alone:.0} s ({:.1} times fewer), \
+             {shared:.0} s where they share an engine ({:.1} times fewer)",
+            100.0 * noise,
+            before / alone,
+            before / shared,
+        );
+    }
+}
+
+/// Coefficient of variation of the energy of 2 s windows at each concurrency.
+fn recorded_noise() -> Vec<(u32, f64)> {
+    let numbers = |line: &str| -> Vec<f64> {
+        line.split(',').map(|cell| cell.parse().unwrap_or(f64::NAN)).collect()
+    };
+    let counter: Vec<(f64, f64)> = SERVING
+        .lines()
+        .skip(1)
+        .map(numbers)
+        .map(|row| (f64::midpoint(row[0], row[1]), row[2]))
+        .collect();
+    let at = |time: f64| {
+        let next = counter.iter().position(|(it, _)| *it > time).expect("within the recording");
+        let ((before, low), (after, high)) = (counter[next - 1], counter[next]);
+        low + (high - low) * (time - before) / (after - before)
+    };
+    let mut noise = Vec::new();
+    for pair in EVENTS.lines().skip(1).collect::<Vec<_>>().chunks(2) {
+        let begin = numbers(pair[0])[2] + 1.0;
+        let energies: Vec<f64> = (0..3)
+            .map(f64::from)
+            .map(|it| at(begin + 2.0 * (it + 1.0)) - at(begin + 2.0 * it))
+            .collect();
+        let sample = Sample::new(energies).expect("finite energies");
+        let deviation = sample.standard_deviation().expect("three windows") / sample.mean();
+        let concurrency =
+            pair[0].split(',').next().and_then(|it| it.parse().ok()).expect("a number");
+        noise.push((concurrency, deviation));
+    }
+    noise
 }

@@ -53,10 +53,10 @@ pub fn decide(rule: &Repeats, values: &[f64], done: u32) -> Decision {
 /// ```
 /// use llem_core::{repeat::coverage, study::Repeats};
 /// assert_eq!(coverage(&Repeats { min: 5, max: 5, half_width: None }), 0.95);
-/// assert_eq!(coverage(&Repeats { min: 3, max: 12, half_width: Some(0.02) }), 0.96);
+/// assert_eq!(coverage(&Repeats { min: 3, max: 12, half_width: Some(0.02) }), 0.965);
 /// ```
 pub fn coverage(rule: &Repeats) -> f64 {
-    if rule.half_width.is_some() { 0.96 } else { 0.95 }
+    if rule.half_width.is_some() { 0.965 } else { 0.95 }
 }
 
 /// Relative half-width of the interval so far; none of fewer than two values or around zero.

@@ -12,6 +12,8 @@ pub mod pareto;
 mod resample;
 mod sample;
 pub mod sobol;
+#[cfg(test)]
+mod tests;
 
 pub use compare::{Comparison, holm, paired};
 pub use confidence::{Estimate, Interval};

@@ -170,10 +170,6 @@ impl Study {
 
     /// Model ids that the study names, fixed or swept: what facts are wanted of.
     pub fn model_ids(&self) -> Vec<&str> {
-        let text = |value| match value {
-            &Value::Text(ref text) => Some(text.as_str()),
-            _ => None,
-        };
         let listed = self.vary.dimensions.iter().flat_map(|dimension| match &dimension.kind {
             DimensionKind::Columns(columns) => columns.as_slice(),
             DimensionKind::Variants(_) => &[],
@@ -192,7 +188,7 @@ impl Study {
             .into_iter()
             .chain(listed.map(|(value, _)| value))
             .chain(assigned.map(|it| &it.value))
-            .filter_map(text)
+            .filter_map(text_of)
             .collect();
         ids.sort_unstable();
         ids.dedup();
@@ -232,5 +228,12 @@ impl Study {
             own
         });
         self
+    }
+}
+
+fn text_of(value: &Value) -> Option<&str> {
+    match value {
+        Value::Text(text) => Some(text),
+        _ => None,
     }
 }

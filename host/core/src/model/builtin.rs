@@ -41,7 +41,8 @@ pub fn built_in(name: &str) -> Result<&'static str, UnknownShape> {
                 .max_by(|a, b| {
                     strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b))
                 })
-                .expect("the list is not empty");
+                .copied()
+                .unwrap_or_default();
             return Err(UnknownShape { name: name.to_owned(), nearest });
         }
     };

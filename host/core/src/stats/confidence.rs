@@ -70,7 +70,7 @@ const RESAMPLED: usize = 20;
 
 /// The mean of a sample with its interval; none of a single value.
 ///
-/// Below 20 values Student's t, on the logarithms where all values are above zero; from there on the BCa bootstrap
+/// Below 20 values Student's t, on the logarithms where all values are above zero; from there on the `BCa` bootstrap
 /// (Efron, J. Am. Stat. Assoc. 82 (1987) 171) with the correction for small samples of Hesterberg (Am. Stat. 69 (2015)
 /// 371).
 ///

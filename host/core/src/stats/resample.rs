@@ -38,8 +38,12 @@ pub(super) fn bca(values: &[f64], statistic: impl Fn(&[f64]) -> f64, coverage: f
         return Interval { low: point, high: point, coverage };
     }
     let normal = Normal::standard();
-    let below = length(draws.iter().filter(|it| **it < point).count())
-        + length(draws.iter().filter(|it| **it == point).count()) / 2.0;
+    let (less, equal) = draws.iter().fold((0, 0), |(less, equal), it| match it.total_cmp(&point) {
+        std::cmp::Ordering::Less => (less + 1, equal),
+        std::cmp::Ordering::Equal => (less, equal + 1),
+        std::cmp::Ordering::Greater => (less, equal),
+    });
+    let below = length(less) + length(equal) / 2.0;
     let bias = normal.inverse_cdf((below / length(DRAWS)).clamp(1e-6, 1.0 - 1e-6));
     let acceleration = acceleration(values, statistic);
     let count = length(values.len());

@@ -13,9 +13,13 @@ pub struct ExperimentId(u64);
 
 impl ExperimentId {
     pub(super) fn from_hash(hash: &[u8; 32]) -> Self {
-        let [a, b, c, d, e, f, g, h, ..] = *hash;
-        Self(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+        Self(first_word(hash))
     }
+}
+
+/// The first eight bytes of a hash.
+pub(super) fn first_word(hash: &[u8; 32]) -> u64 {
+    hash[..8].iter().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
 impl fmt::Display for ExperimentId {

@@ -77,7 +77,9 @@ pub fn json_schema(plugins: &BTreeMap<String, Schema>) -> Json {
 }
 
 fn object(properties: Map<String, Json>, open: bool) -> Json {
-    json!({"type": "object", "properties": properties, "additionalProperties": open})
+    let mut schema = json!({"type": "object", "additionalProperties": open});
+    schema["properties"] = Json::Object(properties);
+    schema
 }
 
 fn describe(schema: &mut Json, doc: &str) {
@@ -221,7 +223,9 @@ fn of_type(kind: &ParamType) -> Json {
 }
 
 fn axis(value: Json, doc: &str) -> Json {
-    let mut schema = json!({"anyOf": [{"type": "array", "items": value, "minItems": 1}, {"$ref": "#/$defs/range"}]});
+    let mut list = json!({"type": "array", "minItems": 1});
+    list["items"] = value;
+    let mut schema = json!({"anyOf": [list, {"$ref": "#/$defs/range"}]});
     describe(&mut schema, doc.split('\n').next().unwrap_or_default());
     schema
 }

@@ -219,7 +219,7 @@ mod tests {
         assert!(problems.is_empty(), "{problems:?}");
         let mut found = Vec::new();
         flatten(&entries, &mut |path, _, node| {
-            found.push((path, source.text[node.span.clone()].to_owned()))
+            found.push((path, source.text[node.span.clone()].to_owned()));
         });
         found
     }

@@ -80,7 +80,7 @@ impl Parser<'_> {
             match entry.key.as_str() {
                 "name" | "seed" => self.key(&entry.key, &entry.key_span, &entry.node),
                 "model" | "workload" | "traffic" | "slo" | "measure" | "limits" => {
-                    self.table(entry)
+                    self.table(entry);
                 }
                 "plugin" | "sweep" | "exclude" | "experiment" => {}
                 other => {
@@ -180,7 +180,7 @@ impl Parser<'_> {
         let Data::Table { entries, .. } = &entry.node.data else { return };
         let mut found = Vec::new();
         node::flatten(entries, &mut |path, span, node| {
-            found.push((format!("{}.{path}", entry.key), span, node))
+            found.push((format!("{}.{path}", entry.key), span, node));
         });
         for (path, span, node) in found {
             self.key(&path, span, node);
@@ -188,27 +188,13 @@ impl Parser<'_> {
     }
 
     fn key(&mut self, path: &str, key_span: &Range<usize>, node: &Node) {
-        match self.checked(path, key_span, node) {
+        match checked(path, key_span, node) {
             Ok((_, value)) => {
                 self.values.insert(path.to_owned(), value);
                 self.spans.insert(path.to_owned(), node.span.clone());
             }
             Err((span, fault)) => self.fault(&span, fault),
         }
-    }
-
-    fn checked(
-        &self,
-        path: &str,
-        key_span: &Range<usize>,
-        node: &Node,
-    ) -> Result<(&'static str, Value), (Range<usize>, Fault)> {
-        let key = keys::find(path).ok_or_else(|| (key_span.clone(), keys::unknown(path)))?;
-        let value = key.kind.check(&node.value()).map_err(|mut fault| {
-            fault.message = format!("`{path}`: {}", fault.message);
-            (node.span.clone(), fault)
-        })?;
-        Ok((key.path, value))
     }
 
     fn plugin_tables(&mut self, entry: &Entry) {
@@ -218,19 +204,13 @@ impl Parser<'_> {
             return self.fault(&entry.node.span, fault);
         };
         for plugin in plugins {
-            match plugin.node.entries() {
-                Some(entries) => {
-                    let read = self.plugin(plugin, entries);
-                    self.plugins.push(read);
-                }
-                None => {
-                    let fault = Fault::new(format!(
-                        "`plugin.{}` is a table, found {}",
-                        plugin.key,
-                        plugin.node.kind()
-                    ));
-                    self.fault(&plugin.node.span, fault);
-                }
+            if let Some(entries) = plugin.node.entries() {
+                let read = self.plugin(plugin, entries);
+                self.plugins.push(read);
+            } else {
+                let (key, kind) = (&plugin.key, plugin.node.kind());
+                let fault = Fault::new(format!("`plugin.{key}` is a table, found {kind}"));
+                self.fault(&plugin.node.span, fault);
             }
         }
     }
@@ -257,10 +237,12 @@ impl Parser<'_> {
                     }
                 },
                 ("venv", _) => {
-                    read.venv = self.texts(entry, "a directory or a list of directories")
+                    read.venv = self.texts(entry, "a directory or a list of directories");
                 }
                 ("secrets", _) => read.secrets = self.texts(entry, "a list of names of secrets"),
-                ("pass_env", _) => read.pass_env = self.texts(entry, "a list of names of environment variables"),
+                ("pass_env", _) => {
+                    read.pass_env = self.texts(entry, "a list of names of environment variables");
+                }
                 ("release" | "image" | "runner", _) => {
                     let fault = Fault::new(format!(
                         "`{}`: expected text, found {}",
@@ -325,13 +307,11 @@ impl Parser<'_> {
     fn target(&mut self, path: &str, key_span: &Range<usize>, named: bool) -> Option<Target> {
         let (head, rest) = path.split_once('.').unwrap_or((path, ""));
         if SWEEPABLE.contains(&head) {
-            return match keys::find(path) {
-                Some(key) => Some(Target::Study(key.path)),
-                None => {
-                    self.fault(key_span, keys::unknown(path));
-                    None
-                }
-            };
+            let key = keys::find(path);
+            if key.is_none() {
+                self.fault(key_span, keys::unknown(path));
+            }
+            return key.map(|key| Target::Study(key.path));
         }
         if rest.is_empty() || !rest.contains('.') || TABLES.contains(&head) {
             let fault = Fault::new(format!(
@@ -364,4 +344,18 @@ impl Parser<'_> {
 /// Text other than `auto`.
 fn given(text: &str) -> Option<String> {
     (text != "auto" && !text.is_empty()).then(|| text.to_owned())
+}
+
+/// The key at a path and its checked value; on a fault also its place.
+fn checked(
+    path: &str,
+    key_span: &Range<usize>,
+    node: &Node,
+) -> Result<(&'static str, Value), (Range<usize>, Fault)> {
+    let key = keys::find(path).ok_or_else(|| (key_span.clone(), keys::unknown(path)))?;
+    let value = key.kind.check(&node.value()).map_err(|mut fault| {
+        fault.message = format!("`{path}`: {}", fault.message);
+        (node.span.clone(), fault)
+    })?;
+    Ok((key.path, value))
 }

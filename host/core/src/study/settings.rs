@@ -513,17 +513,17 @@ pub(super) fn repeats(value: &Value) -> Result<Repeats, Fault> {
                 match key.as_str() {
                     "min" => {
                         repeats.min =
-                            count(value).ok_or_else(|| wrong(format!("found `min = {value}`")))?
+                            count(value).ok_or_else(|| wrong(format!("found `min = {value}`")))?;
                     }
                     "max" => {
                         repeats.max =
-                            count(value).ok_or_else(|| wrong(format!("found `max = {value}`")))?
+                            count(value).ok_or_else(|| wrong(format!("found `max = {value}`")))?;
                     }
                     "until" => {
                         repeats.half_width = Some(
                             half_width(value)
                                 .ok_or_else(|| wrong(format!("found `until = {value}`")))?,
-                        )
+                        );
                     }
                     other => {
                         let known = super::problem::nearest(other, ["min", "max", "until"]);

@@ -118,13 +118,16 @@ struct Run<'a> {
     state: Vec<u32>,
     given: Vec<u32>,
     varying: Vec<usize>,
-    parts: IndexMap<Vec<u32>, Result<usize, (Arc<str>, Arc<str>)>>,
+    parts: IndexMap<Vec<u32>, Result<usize, Refusal>>,
     wrong_mode: Vec<(usize, Mode)>,
     pending: Vec<(Origin, Picks)>,
     /// A rule that refuses every point.
     refused: Option<usize>,
     point: usize,
 }
+
+/// The rule that refuses a configuration, and its message.
+type Refusal = (Arc<str>, Arc<str>);
 
 /// How a point ends.
 enum Verdict {
@@ -136,10 +139,8 @@ enum Verdict {
 impl Run<'_> {
     /// Applies the rules that no point changes, once.
     fn settle_fixed(&mut self, space: &Space<'_>) {
-        match self.settle(space, false) {
-            Verdict::Runs => {}
-            Verdict::Refused(rule) => self.refused = Some(rule),
-            Verdict::Circles(_) => {}
+        if let Verdict::Refused(rule) = self.settle(space, false) {
+            self.refused = Some(rule);
         }
         self.fixed.clone_from(&self.state);
     }
@@ -345,11 +346,7 @@ impl Run<'_> {
     }
 
     /// The typed settings outside the engine, made once for each combination.
-    fn part(
-        &mut self,
-        space: &Space<'_>,
-        drafts: &mut Drafts,
-    ) -> Result<usize, (Arc<str>, Arc<str>)> {
+    fn part(&mut self, space: &Space<'_>, drafts: &mut Drafts) -> Result<usize, Refusal> {
         let study = |slot: &&usize| space.slots[**slot].path().is_none();
         let key: Vec<u32> =
             self.varying.iter().filter(study).map(|slot| self.given[*slot]).collect();
@@ -427,19 +424,13 @@ impl Run<'_> {
             for finding in answer.findings.iter().filter(|it| it.severity != Severity::Error) {
                 note(drafts, &finding.rule, finding.severity, &finding.message, 1);
             }
-            match refused {
-                Some(finding) => {
-                    drafts.skip(
-                        origin.label,
-                        finding.rule.as_str().into(),
-                        finding.message.as_str().into(),
-                        declared,
-                    );
-                }
-                None => {
-                    let picks = intern(space, &answer.config);
-                    drafts.take(space, origin, picks);
-                }
+            if let Some(finding) = refused {
+                let (rule, message) =
+                    (finding.rule.as_str().into(), finding.message.as_str().into());
+                drafts.skip(origin.label, rule, message, declared);
+            } else {
+                let picks = intern(space, &answer.config);
+                drafts.take(space, origin, picks);
             }
         }
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     super::{
         Experiment, ExperimentId, Settings, Study,
-        experiment::{Table, compact},
+        experiment::{Table, compact, first_word},
         settings::{Baseline, MeasureSettings, Model, Traffic, Warmup, Workload},
     },
     Expansion, Factor, Merged, Skipped,
@@ -63,7 +63,7 @@ impl Part {
         let server = mode == Mode::Server;
         let measured = Measured {
             warmup: measure.warmup,
-            window_seconds: server.then(|| measure.window.as_secs_f64()),
+            window_seconds: server.then_some(measure.window.as_secs_f64()),
             windows: server.then_some(measure.windows.get()),
             baseline: measure.baseline,
         };
@@ -103,7 +103,7 @@ pub(super) struct Drafts {
     measure: Arc<MeasureSettings>,
     pub(super) parts: Vec<Part>,
     known: IndexMap<[u8; 16], usize>,
-    drafts: Vec<Draft>,
+    made: Vec<Draft>,
     skipped: Vec<(String, Arc<str>, Arc<str>, Picks)>,
     merged: BTreeMap<usize, Vec<String>>,
     pub(super) notes: Vec<super::Note>,
@@ -120,7 +120,7 @@ impl Drafts {
             measure: Arc::new(study.measure.clone()),
             parts: Vec::new(),
             known: IndexMap::new(),
-            drafts: Vec::new(),
+            made: Vec::new(),
             skipped: Vec::new(),
             merged: BTreeMap::new(),
             notes: Vec::new(),
@@ -158,10 +158,9 @@ impl Drafts {
         match self.known.entry(short) {
             Entry::Occupied(at) => self.merged.entry(*at.get()).or_default().push(origin.label),
             Entry::Vacant(at) => {
-                at.insert(self.drafts.len());
-                let [a, b, c, d, e, f, g, h, ..] = *engine.finalize().as_bytes();
-                let engine_key = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-                self.drafts.push(Draft {
+                at.insert(self.made.len());
+                let engine_key = first_word(engine.finalize().as_bytes());
+                self.made.push(Draft {
                     id: ExperimentId::from_hash(&hash),
                     origin,
                     picks,
@@ -180,7 +179,7 @@ impl Drafts {
         });
         let table = Arc::new(Table { slots: slots.collect() });
         let first = expansion.experiments.len();
-        for draft in self.drafts {
+        for draft in self.made {
             let part = &self.parts[draft.origin.part];
             expansion.experiments.push(Experiment {
                 id: draft.id,

@@ -239,10 +239,9 @@ fn wants_whole(space: &Space<'_>, column: &Column) -> bool {
     };
     let integral = from.fract() == 0.0 && to.fract() == 0.0;
     match &column.target {
-        Target::Study(path) => match keys::find(path).map(|key| key.kind) {
-            Some(Kind::Count(..) | Kind::Length) => true,
-            _ => false,
-        },
+        Target::Study(path) => {
+            keys::find(path).is_some_and(|key| matches!(key.kind, Kind::Count(..) | Kind::Length))
+        }
         Target::Plugin { path, .. } => {
             let parameter = space.find(path).and_then(|slot| space.slots[slot].parameter());
             integral

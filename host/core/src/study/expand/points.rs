@@ -103,7 +103,9 @@ impl Points {
             return;
         }
         if let Some(chosen) = &self.chosen {
-            chosen.iter().for_each(|picks| visit(picks));
+            for picks in chosen {
+                visit(picks);
+            }
             return;
         }
         let mut picks = vec![0_u32; self.dims.len()];

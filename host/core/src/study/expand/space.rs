@@ -202,12 +202,15 @@ impl<'a> Space<'a> {
         // `engine.group = { a = 1 }` where the schema lists `engine.group.a`: the same as `engine.group.a = 1`.
         if let Value::Json(serde_json::Value::Object(object)) = value
             && !object.is_empty()
-            && (object.keys().all(|name| self.is_table(&format!("{path}.{name}")) || self.find(&format!("{path}.{name}")).is_some())
-                || self.find(path).is_none() && self.is_table(path))
+            && (object.keys().all(|name| {
+                self.is_table(&format!("{path}.{name}"))
+                    || self.find(&format!("{path}.{name}")).is_some()
+            }) || self.find(path).is_none() && self.is_table(path))
         {
             let mut placed = Vec::new();
             for (name, inner) in object {
-                placed.extend(self.settle_plugin(&format!("{path}.{name}"), &inner.clone().into())?);
+                placed
+                    .extend(self.settle_plugin(&format!("{path}.{name}"), &inner.clone().into())?);
             }
             return Ok(placed);
         }
@@ -240,7 +243,10 @@ impl<'a> Space<'a> {
     /// Whether parameters have paths below this one.
     fn is_table(&self, path: &str) -> bool {
         let prefix = format!("{path}.");
-        self.by_path.range(prefix.clone()..).next().is_some_and(|(known, _)| known.starts_with(&prefix))
+        self.by_path
+            .range(prefix.clone()..)
+            .next()
+            .is_some_and(|(known, _)| known.starts_with(&prefix))
     }
 
     fn unknown(&self, path: &str) -> Fault {

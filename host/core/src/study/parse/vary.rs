@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Parser;
+use super::{Parser, checked};
 use crate::{
     backend::Value,
     study::{
@@ -118,7 +118,7 @@ impl Parser<'_> {
         let target = self.target(path, key_span, named);
         let levels = match &node.data {
             Data::Array(items) if items.is_empty() => Err(Fault::new(format!("`{path}` has no values"))),
-            Data::Array(items) => self.list(target.as_ref(), items).map(Levels::List),
+            Data::Array(items) => Ok(Levels::List(self.list(target.as_ref(), items))),
             Data::Table { entries, .. } => range(entries),
             Data::Scalar(_) => Err(Fault::new(format!(
                 "`{path}`: expected a list of values, `{{ linear = [from, to], points = n }}`, `{{ log = [from, to], points = n }}`, \
@@ -139,15 +139,11 @@ impl Parser<'_> {
         }
     }
 
-    fn list(
-        &mut self,
-        target: Option<&Target>,
-        items: &[Node],
-    ) -> Result<Vec<(Value, Range<usize>)>, Fault> {
+    fn list(&mut self, target: Option<&Target>, items: &[Node]) -> Vec<(Value, Range<usize>)> {
         let mut values = Vec::new();
         for item in items {
             let value = match target {
-                Some(Target::Study(path)) => match self.checked(path, &item.span, item) {
+                Some(Target::Study(path)) => match checked(path, &item.span, item) {
                     Ok((_, value)) => value,
                     Err((span, fault)) => {
                         self.fault(&span, fault);
@@ -158,7 +154,7 @@ impl Parser<'_> {
             };
             values.push((value, item.span.clone()));
         }
-        Ok(values)
+        values
     }
 
     fn zip(&mut self, table: &Node, named: bool) -> Option<Dimension> {
@@ -237,7 +233,7 @@ impl Parser<'_> {
             for (path, key_span, node) in flat(option) {
                 match (path.as_str(), &node.data) {
                     ("label", Data::Scalar(Value::Text(text))) => {
-                        alternative.label = Some(text.clone())
+                        alternative.label = Some(text.clone());
                     }
                     _ => alternative
                         .assignments
@@ -258,7 +254,7 @@ impl Parser<'_> {
     ) -> Option<Assignment> {
         let target = self.target(path, key_span, named)?;
         let value = match &target {
-            Target::Study(path) => match self.checked(path, key_span, node) {
+            Target::Study(path) => match checked(path, key_span, node) {
                 Ok((_, value)) => value,
                 Err((span, fault)) => {
                     self.fault(&span, fault);
@@ -291,15 +287,14 @@ impl Parser<'_> {
                     }
                 }
                 ("points", Data::Scalar(value)) => {
-                    match keys::whole(value).and_then(|it| u32::try_from(it).ok()) {
-                        Some(count @ 1..=65_536) => points = Some(count),
-                        _ => {
-                            let fault = Fault::new(format!(
-                                "`points`: expected an integer from 1 to 65536, found {value}"
-                            ));
-                            self.fault(&it.node.span, fault);
-                            return None;
-                        }
+                    let count = keys::whole(value).and_then(|it| u32::try_from(it).ok());
+                    points = count.filter(|it| (1..=65_536).contains(it));
+                    if points.is_none() {
+                        let fault = Fault::new(format!(
+                            "`points`: expected an integer from 1 to 65536, found {value}"
+                        ));
+                        self.fault(&it.node.span, fault);
+                        return None;
                     }
                 }
                 (other, _) => {
@@ -330,7 +325,7 @@ impl Parser<'_> {
         for entry in table.entries()? {
             match (entry.key.as_str(), &entry.node.data) {
                 ("when", Data::Scalar(Value::Text(text))) => {
-                    when = Some((text.clone(), entry.node.span.clone()))
+                    when = Some((text.clone(), entry.node.span.clone()));
                 }
                 ("why", Data::Scalar(Value::Text(text))) => why = Some(text.clone()),
                 (other @ ("when" | "why"), _) => {
@@ -394,7 +389,7 @@ impl Parser<'_> {
 fn flat(table: &Node) -> Vec<(String, &Range<usize>, &Node)> {
     let mut found = Vec::new();
     node::flatten(table.entries().unwrap_or_default(), &mut |path, span, node| {
-        found.push((path, span, node))
+        found.push((path, span, node));
     });
     found
 }

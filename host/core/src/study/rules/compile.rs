@@ -116,14 +116,13 @@ impl Compiler<'_> {
             Cel::List(list) => Ok(Expr::List(
                 list.elements.iter().map(|it| self.expr(&it.expr)).collect::<Result<_, _>>()?,
             )),
-            Cel::Ident(_) => self.name(cel),
             // `has(x.y)` is how CEL asks whether something is there.
             Cel::Select(select) if select.test => {
                 let path =
                     dotted(&select.operand.expr).map(|path| format!("{path}.{}", select.field));
                 Ok(Expr::Given(self.slot(&path.unwrap_or_default())?))
             }
-            Cel::Select(_) => self.name(cel),
+            Cel::Ident(_) | Cel::Select(_) => self.name(cel),
             Cel::Call(call) => {
                 let mut args: Vec<&Cel> = call.target.iter().map(|it| &it.expr).collect();
                 args.extend(call.args.iter().map(|it| &it.expr));
@@ -247,25 +246,22 @@ impl Compiler<'_> {
                 let args = <[Expr; 3]>::try_from(args).expect("has three");
                 Ok(Expr::If(Box::new(args)))
             }
-            _ => match Function::named(name, args.len()) {
-                Some(function) => Ok(Expr::Call(function, args)),
-                None => {
-                    let names = || {
-                        Function::NAMES
-                            .iter()
-                            .map(|(name, ..)| *name)
-                            .chain(["given", "resolved", "default", "matches"])
-                    };
-                    Err(Fault::new(format!(
-                        "unknown function `{name}` of {} arguments, known: {}",
-                        args.len(),
-                        listed(names())
-                    ))
-                    .nearest(nearest(name, names())))
-                }
-            },
+            _ => {
+                let function = Function::named(name, args.len())
+                    .ok_or_else(|| unknown_function(name, args.len()))?;
+                Ok(Expr::Call(function, args))
+            }
         }
     }
+}
+
+fn unknown_function(name: &str, args: usize) -> Fault {
+    let names = || {
+        let own = Function::NAMES.iter().map(|(name, ..)| *name);
+        own.chain(["given", "resolved", "default", "matches"])
+    };
+    Fault::new(format!("unknown function `{name}` of {args} arguments, known: {}", listed(names())))
+        .nearest(nearest(name, names()))
 }
 
 fn operator(name: &str) -> Option<Operator> {

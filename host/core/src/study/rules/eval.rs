@@ -225,7 +225,9 @@ impl<'a> V<'a> {
             (Self::Text(left), Self::Text(right)) => left == right,
             (Self::Json(left), Self::Json(right)) => left == right,
             _ => match (self.number(), other.number(), self.items(), other.items()) {
-                (Some(left), Some(right), ..) => left.total_cmp(&right).is_eq() || left == right,
+                (Some(left), Some(right), ..) => {
+                    left.partial_cmp(&right).is_some_and(Ordering::is_eq)
+                }
                 (.., Some(left), Some(right)) => {
                     if left.len() != right.len() {
                         return Some(false);

@@ -36,7 +36,7 @@ impl Function {
         (least..=most).contains(&args).then_some(function)
     }
 
-    pub(super) fn call<'a>(self, args: Vec<V<'a>>) -> V<'a> {
+    pub(super) fn call(self, args: Vec<V<'_>>) -> V<'_> {
         let mut args = args.into_iter();
         let first = args.next().unwrap_or(V::Unknown);
         match self {

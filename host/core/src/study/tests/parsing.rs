@@ -21,7 +21,7 @@ fn problems(text: &str, name: &str) -> String {
         .unwrap_err(),
         Err(problems) => problems,
     };
-    problems.iter().map(|it| format!("{it}\n")).collect()
+    problems.iter().fold(String::new(), |text, it| text + &it.to_string() + "\n")
 }
 
 macro_rules! invalid {

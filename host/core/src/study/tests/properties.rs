@@ -57,12 +57,12 @@ proptest! {
              sampling.do_sample = {sample}\nsampling.temperature = {}", f64::from(temperature) / 10.0
         );
         let first = alpha_plan(&written);
-        let canonical: String = first.experiments[0]
+        let lines: Vec<String> = first.experiments[0]
             .settings
             .iter()
-            .map(|(path, value)| format!("{path} = {}\n", serde_json::to_string(value).unwrap()))
+            .map(|(path, value)| format!("{path} = {}", serde_json::to_string(value).unwrap()))
             .collect();
-        let second = alpha_plan(&canonical);
+        let second = alpha_plan(&lines.join("\n"));
         prop_assert_eq!(&first.experiments[0].settings, &second.experiments[0].settings);
         prop_assert_eq!(first.experiments[0].id, second.experiments[0].id);
     }

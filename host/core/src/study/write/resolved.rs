@@ -91,7 +91,9 @@ fn plugin_lines(plugin: &PluginUse, schema: Option<&Schema>) -> Vec<String> {
         }),
     ));
     lines.extend(plugin.image.as_ref().map(|image| format!("image = {}", quoted(image))));
-    for (name, texts) in [("venv", &plugin.venv), ("secrets", &plugin.secrets), ("pass_env", &plugin.pass_env)] {
+    for (name, texts) in
+        [("venv", &plugin.venv), ("secrets", &plugin.secrets), ("pass_env", &plugin.pass_env)]
+    {
         if !texts.is_empty() {
             let items: Vec<String> = texts.iter().map(|it| quoted(it)).collect();
             lines.push(format!("{name} = [{}]", items.join(", ")));
