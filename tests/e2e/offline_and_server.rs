@@ -52,3 +52,21 @@ fn two_runs_of_a_study_have_the_same_experiments() {
     };
     assert_eq!(ids("study.toml"), ids("otherwise.toml"));
 }
+
+#[test]
+fn records_of_a_real_gpu_are_read_and_summarised() {
+    let results = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/h100/pytorch-batch");
+    let shown = workspace().llem(&["show", "--json", results]);
+    assert_eq!(shown.code, Some(0), "{}", shown.stderr);
+    let summary: serde_json::Value = serde_json::from_str(&shown.stdout).expect("it is JSON");
+    let energy = |label: &str| {
+        let experiments = summary["experiments"].as_array().expect("a list");
+        let found = experiments.iter().find(|it| it["label"] == label).expect("it was measured");
+        let figure = &found["figures"]["energy_per_output_token_joules"];
+        assert_eq!((&figure["estimated"], &figure["ranked"]), (&false.into(), &true.into()), "{figure:#}");
+        figure["mean"].as_f64().expect("a number")
+    };
+    let (one, eight, sixty_four) = (energy("batch_size=1"), energy("batch_size=8"), energy("batch_size=64"));
+    assert!(one > 5.0 * eight && eight > 5.0 * sixty_four, "{one} {eight} {sixty_four}");
+    assert!(summary["instruments"][0].as_str().is_some_and(|it| it.contains("nvml")), "{summary:#}");
+}

@@ -132,7 +132,7 @@ pub enum ParamType {
     /// Homogeneous list.
     Items {
         /// Type of each item; never a list itself.
-        item: Box<ParamType>,
+        item: Box<Self>,
         /// Least number of items.
         min_items: Option<u32>,
         /// Greatest number of items.
