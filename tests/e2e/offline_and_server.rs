@@ -63,10 +63,18 @@ fn records_of_a_real_gpu_are_read_and_summarised() {
         let experiments = summary["experiments"].as_array().expect("a list");
         let found = experiments.iter().find(|it| it["label"] == label).expect("it was measured");
         let figure = &found["figures"]["energy_per_output_token_joules"];
-        assert_eq!((&figure["estimated"], &figure["ranked"]), (&false.into(), &true.into()), "{figure:#}");
+        assert_eq!(
+            (&figure["estimated"], &figure["ranked"]),
+            (&false.into(), &true.into()),
+            "{figure:#}"
+        );
         figure["mean"].as_f64().expect("a number")
     };
-    let (one, eight, sixty_four) = (energy("batch_size=1"), energy("batch_size=8"), energy("batch_size=64"));
+    let (one, eight, sixty_four) =
+        (energy("batch_size=1"), energy("batch_size=8"), energy("batch_size=64"));
     assert!(one > 5.0 * eight && eight > 5.0 * sixty_four, "{one} {eight} {sixty_four}");
-    assert!(summary["instruments"][0].as_str().is_some_and(|it| it.contains("nvml")), "{summary:#}");
+    assert!(
+        summary["instruments"][0].as_str().is_some_and(|it| it.contains("nvml")),
+        "{summary:#}"
+    );
 }

@@ -131,13 +131,13 @@ impl Checker<'_> {
     fn command(&mut self, command: &Command) {
         match &command.program {
             Program::Named(name) if !is_program_name(name) => {
-                self.refuse("program-name", name.clone())
+                self.refuse("program-name", name.clone());
             }
             Program::Named(name) if !self.grant.program(name) => {
-                self.refuse("program-not-granted", name.clone())
+                self.refuse("program-not-granted", name.clone());
             }
             Program::Bundled(name) if !self.grant.bundled(name) => {
-                self.refuse("program-not-granted", name.clone())
+                self.refuse("program-not-granted", name.clone());
             }
             Program::Named(_) | Program::Bundled(_) | Program::Entrypoint => (),
         }
@@ -182,13 +182,13 @@ impl Checker<'_> {
             }
             match &variable.value {
                 EnvValue::Literal(_) if !self.grant.env_set(name) => {
-                    self.refuse("variable-not-granted", name)
+                    self.refuse("variable-not-granted", name);
                 }
                 EnvValue::Literal(parts) if literals(parts).any(|it| it.contains('\0')) => {
                     self.refuse("nul-in-variable", name);
                 }
                 EnvValue::Pass if !self.grant.env_pass(name) => {
-                    self.refuse("variable-not-granted", name)
+                    self.refuse("variable-not-granted", name);
                 }
                 EnvValue::Secret(secret) if !self.grant.secret(secret) => {
                     self.refuse("secret-not-granted", secret.clone());
@@ -220,7 +220,7 @@ impl Checker<'_> {
                 self.refuse("image-not-granted", image.repository.clone());
             }
             (Runner::Container, None) => {
-                self.refuse("image-missing", "a container step without an image")
+                self.refuse("image-missing", "a container step without an image");
             }
             (Runner::Process, Some(image)) => self.refuse("image-unused", image.repository.clone()),
             (Runner::Container, Some(_)) | (Runner::Process, None) => (),
@@ -322,7 +322,8 @@ mod tests {
 
     #[test]
     fn a_plan_beyond_the_grant_is_refused_by_name() {
-        let cases: Vec<(&str, Box<dyn FnOnce(&mut Step)>)> = vec![
+        type Change = Box<dyn FnOnce(&mut Step)>;
+        let cases: Vec<(&str, Change)> = vec![
             (
                 "program-name",
                 Box::new(|it| it.command.program = Program::Named("../../bin/sh".into())),
@@ -348,7 +349,7 @@ mod tests {
                     it.env.push(EnvVar {
                         name: "HF_TOKEN".into(),
                         value: EnvValue::Secret("hf-token".into()),
-                    })
+                    });
                 }),
             ),
             ("network", Box::new(|it| it.network = Network::Outbound)),

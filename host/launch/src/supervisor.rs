@@ -156,9 +156,8 @@ fn end_descendants() -> u32 {
         let found = descendants();
         left_over = left_over.max(u32::try_from(found.len()).unwrap_or(u32::MAX));
         kill_all(&found);
-        match rustix::process::wait(WaitOptions::empty()) {
-            Err(rustix::io::Errno::CHILD) => return left_over,
-            Ok(_) | Err(_) => (),
+        if rustix::process::wait(WaitOptions::empty()).err() == Some(rustix::io::Errno::CHILD) {
+            return left_over;
         }
     }
 }

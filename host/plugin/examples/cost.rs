@@ -23,7 +23,7 @@ fn main() {
     for (name, _) in warm.list() {
         let before = processor_time();
         let compiled = time(|| cold.load(&name).unwrap());
-        let used = processor_time() - before;
+        let used = processor_time().saturating_sub(before);
         all += used;
         drop(warm.load(&name).unwrap());
         let loaded = median(|| drop(warm.load(&name).unwrap()));

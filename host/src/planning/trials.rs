@@ -126,7 +126,12 @@ impl Planned {
     /// Rules that could not be decided, and what would decide them.
     pub(crate) fn undecided(&self) -> impl Iterator<Item = String> {
         self.expansion.undecided.iter().map(|it| {
-            format!("rule {} is undecided without {}: {}", it.rule, it.unknown.join(", "), it.message)
+            format!(
+                "rule {} is undecided without {}: {}",
+                it.rule,
+                it.unknown.join(", "),
+                it.message
+            )
         })
     }
 

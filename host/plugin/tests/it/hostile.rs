@@ -13,7 +13,7 @@ fn cause<T: std::fmt::Debug>(reply: Result<T, CallError>) -> Cause {
 }
 
 fn misdeed(what: &str) -> Config {
-    let path: Path = "engine.misdeed".parse().unwrap();
+    let path: Path = "engine.misdeed".parse().expect("it is a path");
     Config::from([(path, Value::Text(what.to_owned()))])
 }
 

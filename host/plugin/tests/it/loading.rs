@@ -10,14 +10,16 @@ const EMPTY_MODULE: &[u8] = b"\0asm\x01\0\0\0";
 const EMPTY_COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
 fn refusal(bytes: &[u8]) -> String {
-    Plugin::load("x", Origin::Bundled, bytes, &Cache::none()).unwrap_err().to_string()
+    Plugin::load("x", Origin::Bundled, bytes, &Cache::none())
+        .expect_err("it is refused")
+        .to_string()
 }
 
 /// A component that imports an empty instance of a name.
 fn importing(name: &str) -> Vec<u8> {
     let mut bytes = EMPTY_COMPONENT.to_vec();
     bytes.extend([0x07, 3, 1, 0x42, 0]);
-    let length = u8::try_from(name.len()).unwrap();
+    let length = u8::try_from(name.len()).expect("names are short");
     bytes.extend([0x0a, length + 5, 1, 0, length]);
     bytes.extend(name.as_bytes());
     bytes.extend([0x05, 0]);
@@ -62,7 +64,7 @@ fn wasi_is_linked_for_a_component_that_asks_for_it() {
 
 #[test]
 fn an_unknown_name_lists_what_there_is() {
-    let message = registry().load("vlm").unwrap_err().to_string();
+    let message = registry().load("vlm").expect_err("it is refused").to_string();
     assert!(message.starts_with("found no plugin `vlm`; there are `candle`"), "{message}");
 }
 
@@ -79,7 +81,10 @@ fn a_file_in_the_override_folder_hides_the_bundled_plugin() {
 #[test]
 fn an_override_folder_that_is_not_there_is_an_error_and_no_silent_fallback() {
     let registry = Registry::new(Some("/nowhere".into()), cache());
-    assert_eq!(registry.load("candle").unwrap_err().to_string(), "failed to read plugin `/nowhere`");
+    assert_eq!(
+        registry.load("candle").expect_err("it is refused").to_string(),
+        "failed to read plugin `/nowhere`"
+    );
 }
 
 #[test]

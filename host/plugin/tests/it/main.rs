@@ -20,7 +20,9 @@ fn registry() -> Registry {
 }
 
 fn hostile() -> Plugin {
-    registry().load(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hostile.wasm")).unwrap()
+    registry()
+        .load(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hostile.wasm"))
+        .expect("it is committed")
 }
 
 fn context(release: &str, model: &str) -> Context {
