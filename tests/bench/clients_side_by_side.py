@@ -13,6 +13,7 @@ Changes nothing outside its temporary folder and starts nothing that it does not
 """
 
 import argparse
+import atexit
 import json
 import pathlib
 import resource
@@ -56,13 +57,13 @@ def bench_program(directory, name):
     return run
 
 
-def aiperf(venv):
+def aiperf(venv, tokenizer):
     def run(server, streams, requests, scratch, log):
         command = [
             venv / "bin/aiperf", "profile", "--model", "fake", "--url", server.url, "--endpoint-type", "completions", "--streaming",
             "--concurrency", str(streams), "--request-count", str(requests), "--synthetic-input-tokens-mean", "16",
             "--output-tokens-mean", str(TOKENS), "--output-tokens-stddev", "0", "--extra-inputs", f"max_tokens:{TOKENS}",
-            "--use-server-token-count", "--tokenizer", "builtin", "--ui", "none", "--output-artifact-dir", scratch,
+            "--use-server-token-count", "--tokenizer", tokenizer, "--ui", "none", "--output-artifact-dir", scratch,
         ]
         subprocess.run(command, stdout=log, stderr=log, check=True)
         found = json.loads(next(pathlib.Path(scratch).rglob("profile_export_aiperf.json")).read_text())
@@ -72,13 +73,14 @@ def aiperf(venv):
     return run
 
 
-def guidellm(venv):
+def guidellm(venv, tokenizer):
     def run(server, streams, requests, scratch, log):
         output = pathlib.Path(scratch) / "benchmarks.json"
         command = [
-            venv / "bin/guidellm", "benchmark", "run", "--target", server.url, "--model", "fake", "--request-format", "/v1/completions",
-            "--profile", "concurrent", "--rate", str(streams), "--max-requests", str(requests), "--processor", "gpt2",
-            "--data", f"prompt_tokens=16,output_tokens={TOKENS}", "--output-path", str(output), "--disable-console",
+            venv / "bin/guidellm", "run", "--backend", f"kind=openai_http,target={server.url},model=fake,request_format=/v1/completions",
+            "--profile", f"kind=concurrent,streams={streams}", "--constraint", f"kind=max_requests,count={requests}",
+            "--tokenizer", f"kind=hf_auto,model={tokenizer}", "--data", f"kind=synthetic_text,prompt_tokens=16,output_tokens={TOKENS}",
+            "--output", f"kind=json,path={output}", "--disable-console",
         ]
         subprocess.run(command, stdout=log, stderr=log, check=True)
         metrics = json.loads(output.read_text())["benchmarks"][0]["metrics"]
@@ -87,6 +89,19 @@ def guidellm(venv):
         return {"ttft": pick("time_to_first_token_ms"), "itl": pick("inter_token_latency_ms"), "rate": rate}
 
     return run
+
+
+# Bytes as tokens: the Python clients want a tokenizer, and none is to be downloaded.
+TOKENIZER = """
+import sys
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+tokenizer = Tokenizer(models.BPE(vocab={letter: id for id, letter in enumerate(letters + ["<end>"])}, merges=[]))
+tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+tokenizer.decoder = decoders.ByteLevel()
+PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>", unk_token="<end>").save_pretrained(sys.argv[1])
+"""
 
 
 def children_cpu_seconds():
@@ -135,7 +150,11 @@ def main():
     arguments = parser.parse_args()
     clients = {name: bench_program(arguments.binaries, program) for name, program in [("llem", "llem-streams"), ("bare hyper", "bare-hyper")]}
     if arguments.venv:
-        clients |= {"AIPerf": aiperf(arguments.venv), "GuideLLM": guidellm(arguments.venv)}
+        # Not in a temporary folder of a run: making it is not the clients' work.
+        tokenizer = tempfile.mkdtemp()
+        atexit.register(shutil.rmtree, tokenizer)
+        subprocess.run([arguments.venv / "bin/python", "-c", TOKENIZER, tokenizer], check=True, stderr=subprocess.DEVNULL)
+        clients |= {"AIPerf": aiperf(arguments.venv, tokenizer), "GuideLLM": guidellm(arguments.venv, tokenizer)}
     server = shutil.which("llem-fake-engine", path=arguments.binaries) or sys.exit("the fake engine is not built")
     print("| client | streams | CPU us/token | tokens/s | TTFT p50 ms | TTFT p99 ms | ITL p99 ms | true TTFT p50 ms | true TTFT p99 ms |")
     print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
