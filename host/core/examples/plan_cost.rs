@@ -25,6 +25,9 @@ fn main() {
         None => made_up(),
     };
     println!("{} parameters, {} rules", schema.parameters.len(), schema.rules.len());
+    for (rule, why) in study::broken_rules(&schema) {
+        println!("  the rule `{rule}` can't be used: {why}");
+    }
     let before = cpu_seconds();
     let schemas = BTreeMap::from([("vllm".to_owned(), schema)]);
     for requests in [1, 10, 100] {

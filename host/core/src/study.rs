@@ -24,7 +24,8 @@ use std::{collections::BTreeMap, ops::Range};
 
 pub use duration::duration_text;
 pub use expand::{
-    Canonicalise, Expansion, Factor, Facts, Merged, Note, Skipped, Undecided, expand, no_code_rules,
+    Canonicalise, Expansion, Factor, Facts, Merged, Note, Skipped, Undecided, broken_rules, expand,
+    no_code_rules,
 };
 pub use experiment::{Experiment, ExperimentId, Settings};
 pub use import::{ImportError, Imported, import};
@@ -55,6 +56,8 @@ pub struct Study {
     values: BTreeMap<String, Value>,
     spans: BTreeMap<String, Range<usize>>,
     plugins: Vec<PluginUse>,
+    /// Ids of the plugins that the file names.
+    named: Vec<String>,
     vary: Vary,
 }
 

@@ -17,6 +17,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 pub use facts::Facts;
+pub use ruleset::broken_rules;
 
 use self::drafts::Drafts;
 use super::{

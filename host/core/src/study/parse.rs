@@ -124,6 +124,7 @@ impl Parser<'_> {
             traffic_table: find("traffic").is_some(),
             values: std::mem::take(&mut self.values),
             spans: std::mem::take(&mut self.spans),
+            named: self.plugins.iter().map(|plugin| plugin.id.clone()).collect(),
             plugins: std::mem::take(&mut self.plugins),
             vary,
         })

@@ -1,6 +1,6 @@
 //! The rules of one plugin and the exclusions of one study, compiled.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     super::{
@@ -13,7 +13,7 @@ use super::{
     drafts::Drafts,
     space::{ABSENT, Space},
 };
-use crate::backend::Severity;
+use crate::backend::{Schema, Severity};
 
 /// What a rule's match does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,7 +104,10 @@ pub(super) fn compile_rules(
     }
     for exclude in &study.vary.excludes {
         let own = format!("{}.", space.plugin.id);
-        let others = || study.plugins.iter().filter(|it| it.id != space.plugin.id);
+        let foreign = |path: &str| {
+            let head = path.split_once('.').map(|(head, _)| head);
+            study.named.iter().any(|id| *id != space.plugin.id && Some(id.as_str()) == head)
+        };
         let resolve = |path: &str| match path.strip_prefix(&own) {
             Some(path) => {
                 space.find(path).filter(|slot| space.slots[*slot].path().is_some()).map(Name::Slot)
@@ -113,7 +116,7 @@ pub(super) fn compile_rules(
                 .find(path)
                 .filter(|slot| space.slots[*slot].path().is_none())
                 .map(Name::Slot)
-                .or_else(|| fact_name(space, path)),
+                .or_else(|| fact_name(space, path).filter(|_| !foreign(path))),
         };
         let known = || {
             let own = space.schema.parameters.iter().map(|it| format!("{own}{}", it.path));
@@ -126,12 +129,17 @@ pub(super) fn compile_rules(
             }
             // An exclusion of another plugin's configurations.
             Err(_)
-                if others().any(|it| exclude.when.contains(&format!("{}.", it.id)))
-                    && !exclude.when.contains(&own) => {}
+                if !exclude.when.contains(&own)
+                    && exclude.when.split(|c: char| !is_path(c)).any(foreign) => {}
             Err(fault) => problems.push(study.source.problem(&exclude.span, fault)),
         }
     }
     rules
+}
+
+/// Whether a character can be part of a path.
+fn is_path(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
 }
 
 fn known(space: &Space<'_>) -> Vec<String> {
@@ -144,18 +152,46 @@ fn rule_name(space: &Space<'_>, path: &str) -> Option<Name> {
 }
 
 fn fact_name(space: &Space<'_>, path: &str) -> Option<Name> {
-    let head = path.split_once('.').map(|(head, _)| head);
+    let own = path.split_once('.').is_some_and(|(head, _)| head == space.plugin.id);
+    if own { None } else { fact(space.schema, path) }
+}
+
+/// A name that is neither a setting nor a section of them.
+fn fact(schema: &Schema, path: &str) -> Option<Name> {
     let section = |head: &str| {
-        space.schema.sections.iter().any(|it| it.id == head)
-            || space.schema.parameters.iter().any(|it| it.path.section() == head)
-            || space.plugin.id == head
+        schema.sections.iter().any(|it| it.id == head)
+            || schema.parameters.iter().any(|it| it.path.section() == head)
     };
-    match head {
+    match path.split_once('.') {
         None => (path == "mode").then(|| Name::Fact(path.to_owned())),
         // Only `model` is both: the study's keys, found before, and facts.
-        Some("workload" | "traffic") => None,
-        Some(head) => (!section(head)).then(|| Name::Fact(path.to_owned())),
+        Some(("workload" | "traffic", _)) => None,
+        Some((head, _)) => (!section(head)).then(|| Name::Fact(path.to_owned())),
     }
+}
+
+/// Rules of a schema that can't be used, by id, and why: an expression that does not parse, a name or a function that
+/// nobody has, an effect on a parameter that is not there.
+pub fn broken_rules(schema: &Schema) -> Vec<(String, String)> {
+    let paths: BTreeSet<&str> = schema.parameters.iter().map(|it| it.path.as_str()).collect();
+    let resolve = |path: &str| {
+        let setting = paths.contains(path) || KEYS.iter().any(|key| key.path == path);
+        if setting { Some(Name::Slot(0)) } else { fact(schema, path) }
+    };
+    let known = || paths.iter().map(|path| (*path).to_owned()).collect();
+    let mut broken = Vec::new();
+    for rule in &schema.rules {
+        if let Err(fault) = compile(&rule.when, &resolve, &known) {
+            broken.push((rule.id.clone(), fault.message));
+        }
+        for effect in rule.effects.iter().filter(|it| !paths.contains(it.path.as_str())) {
+            broken.push((
+                rule.id.clone(),
+                format!("its effect names the unknown parameter `{}`", effect.path),
+            ));
+        }
+    }
+    broken
 }
 
 impl Rule {

@@ -3,7 +3,7 @@
 use super::{alpha, alpha_plan, labels, plan, schemas, text};
 use crate::{
     backend::{Canonical, Finding, Mode, Severity, Value},
-    study::{Expansion, Facts, expand, no_code_rules, parse},
+    study::{Expansion, Facts, broken_rules, expand, no_code_rules, parse},
 };
 
 fn values(expansion: &Expansion, path: &str) -> Vec<String> {
@@ -209,6 +209,19 @@ fn facts_are_those_of_the_swept_model() {
 }
 
 #[test]
+fn rules_that_can_not_be_used_are_named() {
+    let mut schema = alpha();
+    assert_eq!(broken_rules(&schema), []);
+    schema.rules = vec![
+        super::rule("syntax", Severity::Error, "engine.seqs >", &[]),
+        super::rule("name", Severity::Error, "engine.sequences > 1 && gpu.anything", &[]),
+        super::rule("effect", Severity::Dormant, "engine.eager", &[("engine.missing", None)]),
+    ];
+    let ids: Vec<String> = broken_rules(&schema).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, ["syntax", "name", "effect"]);
+}
+
+#[test]
 fn rules_that_undo_each_other_skip_and_say_so() {
     let mut schema = alpha();
     schema.rules = vec![
@@ -255,6 +268,9 @@ fn exclusions_read_the_resolved_configuration() {
 fn an_exclusion_of_one_plugin_leaves_the_other_alone() {
     let text = "model.id = \"gpt2\"\n[plugin.alpha]\n[plugin.beta]\n[[exclude]]\nwhen = 'alpha.engine.seqs == 256'";
     assert_eq!(plan(text).unwrap().experiments.len(), 1);
+    let beta = parse(text, "s").unwrap().with_plugin("beta");
+    let beta = expand(&beta, &schemas(), &Facts::default(), &mut no_code_rules).unwrap();
+    assert_eq!((beta.experiments.len(), beta.undecided.len()), (1, 0));
     let unknown = format!("{text}\n[[exclude]]\nwhen = 'alpha.engine.seq == 1'");
     assert!(
         plan(&unknown).unwrap_err()[0].message.contains("unknown name"),
