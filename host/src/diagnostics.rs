@@ -1,6 +1,6 @@
 //! The only place that prints an error: the chain of causes, then what to do.
 
-use std::io::Write;
+use std::{fmt::Write as _, io::Write as _};
 
 use crate::exit::ExitStatus;
 
@@ -48,10 +48,12 @@ impl Failure {
         let mut text = String::new();
         for (place, message) in self.messages.iter().enumerate() {
             let lead = if place == 0 { "error: " } else { "  caused by: " };
-            text.push_str(&format!("{lead}{}\n", printable(message)));
+            writeln!(text, "{lead}{}", printable(message))
+                .expect("writing to a string does not fail");
         }
         for hint in &self.hints {
-            text.push_str(&format!("\nhint: {}\n", printable(hint)));
+            writeln!(text, "\nhint: {}", printable(hint))
+                .expect("writing to a string does not fail");
         }
         drop(std::io::stderr().lock().write_all(text.as_bytes()));
     }

@@ -4,6 +4,8 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
+use crate::{diagnostics::Failure, exit::ExitStatus};
+
 type Main = fn(Vec<OsString>) -> ExitCode;
 
 const LINKED: &[(&str, Main)] = &[("candle", |args| llem_candle::main(args.into_iter()))];
@@ -12,15 +14,11 @@ const LINKED: &[(&str, Main)] = &[("candle", |args| llem_candle::main(args.into_
 pub(crate) fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args = args.into_iter();
     let name = args.next().unwrap_or_default();
-    match LINKED.iter().find(|(it, _)| *it == name) {
+    if let Some((_, main)) = LINKED.iter().find(|(it, _)| *it == name) {
         // An engine's own first argument is its name, as for any program.
-        Some((_, main)) => main(std::iter::once(name).chain(args).collect()),
-        None => {
-            let error =
-                format!("this build has no engine `{}` linked into it", name.to_string_lossy());
-            crate::diagnostics::Failure::message(crate::exit::ExitStatus::Environment, error)
-                .print();
-            crate::exit::ExitStatus::Environment.into()
-        }
+        return main(std::iter::once(name).chain(args).collect());
     }
+    let error = format!("this build has no engine `{}` linked into it", name.to_string_lossy());
+    Failure::message(ExitStatus::Environment, error).print();
+    ExitStatus::Environment.into()
 }

@@ -97,8 +97,10 @@ impl Models {
             return Ok(local(id, ModelSource::File, &path));
         }
         // What can only be a path is one; a hub id has one slash at most and no suffix of a file.
+        let has_suffix =
+            Path::new(id).extension().is_some_and(|it| it.eq_ignore_ascii_case("gguf"));
         let looks_like_path =
-            id.starts_with(['.', '/', '~']) || id.matches('/').count() > 1 || id.ends_with(".gguf");
+            id.starts_with(['.', '/', '~']) || id.matches('/').count() > 1 || has_suffix;
         if looks_like_path {
             return Err(ModelError::NotFound(path));
         }

@@ -26,7 +26,7 @@ pub(crate) struct Effect {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Level {
     /// For people.
-    pub(crate) level: String,
+    pub(crate) name: String,
     /// The figure at this level, relative to that at the first one.
     pub(crate) ratio: f64,
     /// Lower end of its interval.
@@ -77,7 +77,7 @@ fn of_plugin(
     let main = effects.main.into_iter().filter_map(|term| {
         let factor = factors.get(*term.factors.first()?)?;
         let level = |it: llem_core::stats::effects::LevelEffect| Level {
-            level: usize::try_from(it.level)
+            name: usize::try_from(it.level)
                 .ok()
                 .and_then(|at| factor.levels.get(at))
                 .cloned()

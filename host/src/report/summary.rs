@@ -159,7 +159,9 @@ fn warnings(records: &[Record]) -> Vec<(String, u32)> {
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     for record in records {
         let own: BTreeSet<&str> = record.warnings.iter().map(String::as_str).collect();
-        own.into_iter().for_each(|it| *counts.entry(it).or_default() += 1);
+        for warning in own {
+            *counts.entry(warning).or_default() += 1;
+        }
     }
     counts.into_iter().map(|(text, count)| (text.to_owned(), count)).collect()
 }

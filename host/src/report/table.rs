@@ -136,7 +136,7 @@ fn effects(effects: &[Effect]) -> Table {
                 _ => (String::new(), String::new()),
             };
             let ratio = format!("{:.3} [{:.3}, {:.3}]", level.ratio, level.low, level.high);
-            table.add_row([setting, printable(&level.level), ratio, share]);
+            table.add_row([setting, printable(&level.name), ratio, share]);
         }
     }
     table

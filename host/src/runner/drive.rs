@@ -24,7 +24,7 @@ use super::{engine::Engine, failure::Fault, offline, server, trial::Attempt};
 const LOOK: Duration = Duration::from_millis(250);
 /// Idle power is observed for this long at least, because its stationarity is tested over 20 s.
 const BASELINE_MIN: Duration = Duration::from_secs(21);
-const BASELINE_MAX: Duration = Duration::from_secs(60);
+const BASELINE_MAX: Duration = Duration::from_mins(1);
 
 /// Measures a trial whose engine is ready.
 pub(super) fn measure(

@@ -37,6 +37,16 @@ pub(super) struct EngineLog {
     pub(super) inspections: Vec<Inspection>,
 }
 
+/// An engine that did not start, and what it left behind.
+#[derive(Debug)]
+pub(super) struct NotStarted(pub(super) Box<(Fault, EngineLog)>);
+
+impl NotStarted {
+    fn new(fault: Fault, log: EngineLog) -> Self {
+        Self(Box::new((fault, log)))
+    }
+}
+
 impl EngineLog {
     /// For the plugin.
     pub(super) fn output(&self) -> RunOutput {
@@ -54,8 +64,8 @@ impl EngineLog {
 
 impl Engine {
     /// Checks the plan, runs its prepare steps and starts its subject.
-    pub(super) fn start(trial: &Trial, bench: &Bench<'_>) -> Result<Self, (Fault, EngineLog)> {
-        let refused = |fault| (fault, EngineLog::default());
+    pub(super) fn start(trial: &Trial, bench: &Bench<'_>) -> Result<Self, NotStarted> {
+        let refused = |fault| NotStarted::new(fault, EngineLog::default());
         let environment = &trial.backend.environment;
         let violations = check(&trial.launch, &environment.grant);
         if !violations.is_empty() {
@@ -173,7 +183,7 @@ fn prepare(
     trial: &Trial,
     bench: &Bench<'_>,
     site: &mut Site,
-) -> Result<(), (Fault, EngineLog)> {
+) -> Result<(), NotStarted> {
     if let Some(artefact) = produces {
         let path = bench.cache.join("artefacts").join(artefact_key(artefact, trial));
         site.artefacts.insert(artefact.id.clone(), path.clone());
@@ -181,11 +191,13 @@ fn prepare(
             return Ok(());
         }
         let made = std::fs::create_dir_all(&path);
-        made.map_err(|it| (Fault::from_error(Phase::Load, "launch", &it), EngineLog::default()))?;
+        made.map_err(|it| {
+            NotStarted::new(Fault::from_error(Phase::Load, "launch", &it), EngineLog::default())
+        })?;
     }
     let environment = &trial.backend.environment;
     let mut running = Running::start(step, site, &environment.programs, &environment.host)
-        .map_err(|it| (Fault::launch(&it), EngineLog::default()))?;
+        .map_err(|it| NotStarted::new(Fault::launch(&it), EngineLog::default()))?;
     let ready = running.wait_ready(&|| bench.cancel.is_wanted());
     let ended = running.stop();
     let fault = match ready {
@@ -201,7 +213,10 @@ fn prepare(
             None => return Ok(()),
         },
     };
-    Err((fault, EngineLog { summary: running.log(), ended, inspections: Vec::new() }))
+    Err(NotStarted::new(
+        fault,
+        EngineLog { summary: running.log(), ended, inspections: Vec::new() },
+    ))
 }
 
 fn artefact_key(artefact: &Artefact, trial: &Trial) -> String {

@@ -33,9 +33,9 @@ pub(super) fn measure(
     let driven = drive(attempt, engine, &control, &load);
     // Requests in flight are followed to their end, unless the window already failed.
     if driven.is_ok() {
-        control.drain()
+        control.drain();
     } else {
-        control.abort()
+        control.abort();
     }
     let log = load.join().map_err(|it| Fault::from_error(Phase::Window, "load", &it));
     let (warmup, driven) = match (driven, &log) {
@@ -80,7 +80,7 @@ fn drive(
         }
         driven.push(Driven {
             request: request(begin_ns, now_ns(), Mode::Running),
-            host_cpu_seconds: Some((host_cpu() - cpu).as_secs_f64()),
+            host_cpu_seconds: Some(host_cpu().saturating_sub(cpu).as_secs_f64()),
         });
     }
     Ok((warmup, driven))

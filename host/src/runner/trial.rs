@@ -9,6 +9,7 @@ use llem_core::{
     latency::{RequestLog, Slo},
     record::{EngineReport, FORMAT, Measured, Outcome, Record, TrialId},
     study::{MeasureSettings, Traffic, Workload as WorkloadSettings},
+    units::Watts,
     workload::Workload,
 };
 use llem_launch::{Grant, HostEnvironment, Programs};
@@ -108,7 +109,8 @@ impl Attempt<'_> {
         self.phase(Phase::Load);
         let mut engine = match Engine::start(self.trial, self.bench) {
             Ok(engine) => engine,
-            Err((fault, log)) => {
+            Err(not_started) => {
+                let (fault, log) = *not_started.0;
                 let observed = self.trial.backend.parse(
                     &self.trial.config,
                     &self.trial.context,
@@ -179,7 +181,7 @@ impl Attempt<'_> {
     pub(super) fn progress(&mut self, tokens_per_second: Option<f64>, done: Option<f64>) {
         let latest = self.recording.latest();
         let estimated = self.bench.is_estimate;
-        let powers = latest.iter().map(|it| it.power_watts.map(|it| it.get()));
+        let powers = latest.iter().map(|it| it.power_watts.map(Watts::get));
         let event = Event::Progress {
             trial: self.trial.id.clone(),
             power_watts: powers.sum::<Option<f64>>().filter(|_| !latest.is_empty()),

@@ -195,7 +195,9 @@ mod tests {
         let path = directory.path().join("journal.jsonl");
         let (mut journal, found) = Journal::open(&path).expect("it is new");
         assert_eq!(found, []);
-        entries.iter().for_each(|it| journal.append(it).expect("it is writable"));
+        for entry in entries {
+            journal.append(entry).expect("it is writable");
+        }
         (directory, path)
     }
 
