@@ -43,7 +43,7 @@ impl Workspace {
 
     /// Runs `llem` to its end.
     pub fn llem(&self, args: &[&str]) -> Answer {
-        Answer::of(self.command(args).output().expect("the program under test starts"))
+        Answer::of(&self.command(args).output().expect("the program under test starts"))
     }
 
     /// The newest results directory below `results`.
@@ -85,7 +85,7 @@ pub struct Answer {
 
 impl Answer {
     /// Of a finished process.
-    pub fn of(output: Output) -> Self {
+    pub fn of(output: &Output) -> Self {
         Self {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
