@@ -12,7 +12,6 @@ use super::{
         Problem, Study,
         experiment::{compact, index},
         problem::Fault,
-        rules::{Compiled, Lookup, V},
         settings::{self, Values},
     },
     Canonicalise, Facts, Note, Undecided,
@@ -318,7 +317,12 @@ impl Run<'_> {
                 }
             }
         };
-        rule.undecided += usize::from(outcome.is_none());
+        if outcome.is_none() {
+            if rule.undecided == 0 {
+                rule.unknown = view.unknown(&rule.compiled);
+            }
+            rule.undecided += 1;
+        }
         outcome
     }
 
@@ -471,7 +475,7 @@ impl Run<'_> {
                     .iter()
                     .any(|slot| space.slots[*slot].varying || space.base[*slot] != ABSENT);
             if rule.undecided > 0 && concerns {
-                let unknown: Vec<String> = self.unknown(space, &rule.compiled);
+                let unknown = rule.unknown.clone();
                 let configurations =
                     if rule.live { rule.undecided.min(drafts.declared) } else { drafts.declared };
                 let (plugin, id, message) =
@@ -485,36 +489,6 @@ impl Run<'_> {
                 });
             }
         }
-    }
-
-    /// The names in a rule that nobody knows the value of.
-    fn unknown(&self, space: &Space<'_>, compiled: &Compiled) -> Vec<String> {
-        let view = View {
-            space,
-            state: &self.state,
-            given: &self.given,
-            facts: self.facts,
-            names: self.names,
-        };
-        let facts =
-            compiled.facts.iter().filter(|fact| matches!(view.fact(fact), V::Unknown)).cloned();
-        // Null that the engine replaces by something of its own is unknown in an order or a sum.
-        let decided = |slot: usize| {
-            space.slots[slot]
-                .parameter()
-                .is_some_and(|it| matches!(it.default, DefaultValue::Engine(_)))
-        };
-        let slots = compiled.slots.iter().filter(|slot| match view.value(**slot) {
-            V::Unknown => true,
-            V::Null => decided(**slot),
-            _ => false,
-        });
-        let mut unknown: Vec<String> = facts
-            .chain(slots.filter_map(|slot| Some(space.slots[*slot].path()?.to_string())))
-            .collect();
-        unknown.sort();
-        unknown.dedup();
-        unknown
     }
 }
 

@@ -35,6 +35,8 @@ pub(super) struct Rule {
     pub(super) memo: Option<Memo>,
     pub(super) applied: usize,
     pub(super) undecided: usize,
+    /// Names that nobody knew the value of where it was first undecided.
+    pub(super) unknown: Vec<String>,
     /// The last configuration that was counted.
     pub(super) counted: usize,
 }
@@ -223,6 +225,7 @@ impl Rule {
             memo: None,
             applied: 0,
             undecided: 0,
+            unknown: Vec::new(),
             counted: usize::MAX,
         }
     }

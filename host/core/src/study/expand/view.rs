@@ -3,12 +3,13 @@
 use super::{
     super::{
         experiment::index,
-        rules::{Lookup, V},
+        rules::{Compiled, Lookup, V},
     },
     Facts,
     ruleset::Names,
     space::{ABSENT, Space},
 };
+use crate::backend::DefaultValue;
 
 pub(super) struct View<'a> {
     pub(super) space: &'a Space<'a>,
@@ -19,6 +20,34 @@ pub(super) struct View<'a> {
 }
 
 impl View<'_> {
+    /// The names in a rule that nobody knows the value of.
+    pub(super) fn unknown(&self, compiled: &Compiled) -> Vec<String> {
+        let facts =
+            compiled.facts.iter().filter(|fact| matches!(self.fact(fact), V::Unknown)).cloned();
+        // Null that the engine replaces by something of its own is unknown in an order or a sum.
+        let replaced = |slot: usize| {
+            let parameter = self.space.slots[slot].parameter();
+            parameter.is_some_and(|it| matches!(it.default, DefaultValue::Engine(_)))
+        };
+        let paths = |of: &dyn Fn(usize) -> bool| -> Vec<String> {
+            let slots = compiled.slots.iter().filter(|slot| of(**slot));
+            slots.filter_map(|slot| Some(self.space.slots[*slot].path()?.to_string())).collect()
+        };
+        let mut unknown: Vec<String> = facts
+            .chain(paths(&|slot| match self.value(slot) {
+                V::Unknown => true,
+                V::Null => replaced(slot),
+                _ => false,
+            }))
+            .collect();
+        if unknown.is_empty() {
+            unknown = paths(&|slot| matches!(self.resolved(slot), V::Unknown));
+        }
+        unknown.sort();
+        unknown.dedup();
+        unknown
+    }
+
     fn server(&self) -> bool {
         self.names.traffic.iter().any(|slot| self.state[*slot] != ABSENT)
     }
