@@ -26,19 +26,19 @@ pub const GUESTS: [Guest; 5] = [
     plugin(
         "pytorch",
         "llem-plugin-pytorch",
-        &["plugins/pytorch", "plugins/shared"],
+        &["plugins/pytorch", "plugins/shared", "plugins/worker/llem_worker"],
         "plugins/components/pytorch.wasm",
     ),
     plugin(
         "tensorrt",
         "llem-plugin-tensorrt",
-        &["plugins/tensorrt", "plugins/shared"],
+        &["plugins/tensorrt", "plugins/shared", "plugins/worker/llem_worker"],
         "plugins/components/tensorrt.wasm",
     ),
     plugin(
         "vllm",
         "llem-plugin-vllm",
-        &["plugins/vllm", "plugins/shared"],
+        &["plugins/vllm", "plugins/shared", "plugins/worker/llem_worker"],
         "plugins/components/vllm.wasm",
     ),
     Guest {
