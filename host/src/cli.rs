@@ -70,8 +70,8 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value = "results", env = "LLEM_RESULTS")]
     pub(crate) results: PathBuf,
     /// Go on with earlier results instead of starting anew
-    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "")]
-    pub(crate) resume: Option<PathBuf>,
+    #[arg(long, value_name = "DIR")]
+    pub(crate) resume: Option<Option<PathBuf>>,
     /// With --resume, run failed trials again
     #[arg(long, requires = "resume")]
     pub(crate) retry_failed: bool,

@@ -103,38 +103,38 @@ fn dependencies(package: &str) -> BTreeSet<String> {
 
 /// The modules that `crate::` paths in a text name, those of `crate::{a::b, c}` included.
 fn named_modules(text: &str) -> BTreeSet<String> {
+    let leading = |path: &str| -> String {
+        path.trim_start().chars().take_while(|it| it.is_alphanumeric() || *it == '_').collect()
+    };
     let mut names = BTreeSet::new();
     for (at, found) in text.match_indices("crate::") {
         let rest = &text[at + found.len()..];
-        let mut depth = 0_i32;
-        let mut name = String::new();
-        for c in rest.chars() {
-            match c {
-                '{' => depth += 1,
-                '}' => depth -= 1,
-                ',' if depth == 1 => name.clear(),
-                _ if depth > 1 => (),
-                c if c.is_alphanumeric() || c == '_' => name.push(c),
-                _ => {
-                    if !name.is_empty() {
-                        names.insert(std::mem::take(&mut name));
-                    }
-                    if depth == 0 {
-                        break;
-                    }
-                    // The rest of this path is inside the module.
-                    name.clear();
-                }
-            }
-            if depth < 1 && c == '}' {
-                break;
-            }
-        }
-        if !name.is_empty() {
-            names.insert(name);
+        match rest.strip_prefix('{') {
+            Some(group) => names.extend(items(group).iter().map(|it| leading(it))),
+            None => drop(names.insert(leading(rest))),
         }
     }
     names
+}
+
+/// The items of a group up to its closing brace; groups within them stay whole.
+fn items(group: &str) -> Vec<&str> {
+    let (mut depth, mut from, mut items) = (0_u32, 0, Vec::new());
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                items.push(&group[from..at]);
+                from = at + 1;
+                if c == '}' {
+                    break;
+                }
+            }
+            _ => (),
+        }
+    }
+    items
 }
 
 #[test]

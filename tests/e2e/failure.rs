@@ -13,8 +13,14 @@ fn faults_of_a_study_are_shown_together_at_their_places() {
     workspace.write("study.toml", &study);
     let answer = workspace.llem(&["run", "study.toml"]);
     assert_eq!(answer.code, Some(2));
-    for part in ["the study has 2 faults", "study.toml:6:1", "`workload.requests`", "^^^^", "hint:"]
-    {
+    for part in [
+        "the study has 2 faults",
+        "study.toml:6:1",
+        "did you mean `requests`?",
+        "`measure.windows`",
+        "^^^^",
+        "hint:",
+    ] {
         assert!(answer.stderr.contains(part), "{part} in {}", answer.stderr);
     }
     assert!(!workspace.path().join("results").exists());

@@ -11,7 +11,7 @@ use llem_tests::processes_with;
 use crate::{small_study, workspace};
 
 fn until(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while !holds() {
         assert!(Instant::now() < deadline, "{what} within a minute");
         thread::sleep(Duration::from_millis(20));

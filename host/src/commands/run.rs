@@ -93,14 +93,13 @@ pub(crate) fn summary_of(results: &Path) -> Result<Summary, Failure> {
 fn open(args: &RunArgs, planned: &Planned) -> Result<(Results, Vec<Record>), ResultsError> {
     let now = jiff::Timestamp::now();
     let header = header(planned, &now.to_string());
-    let Some(directory) = &args.resume else {
+    let Some(wanted) = &args.resume else {
         let stamp = now.strftime("%Y-%m-%dT%H%M%SZ").to_string();
         return Ok((Results::create(&args.results, header, &stamp)?, Vec::new()));
     };
-    let path = if directory.as_os_str().is_empty() {
-        Results::newest(&args.results, planned.study.name())?
-    } else {
-        directory.clone()
+    let path = match wanted {
+        Some(directory) => directory.clone(),
+        None => Results::newest(&args.results, planned.study.name())?,
     };
     let (mut results, entries) = Results::resume(&path, &header)?;
     clear_scratch(results.path());

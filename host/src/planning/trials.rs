@@ -66,8 +66,12 @@ pub(crate) fn plan(
         let known = backends.names();
         let name = names.get(&wanted.id).unwrap_or(&wanted.id);
         if !is_path(name) && !known.contains(name) {
-            // The expansion points at the place in the file.
-            continue;
+            let message = format!("no plugin `{name}`; there are {}", known.join(", "));
+            let failure = Failure::message(ExitStatus::Usage, message);
+            return Err(match study::nearest(name, known.iter().map(String::as_str)) {
+                Some(nearest) => failure.hint(format!("did you mean `{nearest}`?")),
+                None => failure.hint("a path to a `.wasm` component works as well"),
+            });
         }
         loaded.insert(wanted.id.clone(), backends.backend(wanted, name, probe)?);
     }

@@ -44,7 +44,8 @@ impl FromStr for Path {
 
     fn from_str(text: &str) -> Result<Self, PathError> {
         let ok = |segment: &str| {
-            !segment.is_empty() && segment.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+            !segment.is_empty()
+                && segment.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
         };
         if text.contains('.') && text.len() <= 256 && text.split('.').all(ok) {
             Ok(Self(text.to_owned()))
