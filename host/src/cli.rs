@@ -71,6 +71,10 @@ pub(crate) struct RunArgs {
     pub(crate) results: PathBuf,
     /// Go on with earlier results instead of starting anew
     #[arg(long, value_name = "DIR")]
+    #[expect(
+        clippy::option_option,
+        reason = "how clap says that an option's value may be left out"
+    )]
     pub(crate) resume: Option<Option<PathBuf>>,
     /// With --resume, run failed trials again
     #[arg(long, requires = "resume")]
