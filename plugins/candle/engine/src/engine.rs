@@ -103,6 +103,13 @@ impl Facts {
             let reason = format!("found token {token}, the vocabulary ends at {}", self.vocabulary);
             return Err(EngineError::bad_parameter("prompt", reason));
         }
+        if request.prompt.len() >= self.context_length {
+            let (found, most) = (request.prompt.len(), self.context_length);
+            let reason = format!(
+                "it has {found} tokens, which leave no room in the context length of {most}"
+            );
+            return Err(EngineError::bad_parameter("prompt", reason));
+        }
         if request.max_tokens == 0 {
             return Err(EngineError::bad_parameter("max_tokens", "found 0, at least 1 is needed"));
         }

@@ -7,6 +7,9 @@ use super::TextTokenizer;
 /// What a decoder writes for bytes that are no whole character.
 const INCOMPLETE: char = '\u{FFFD}';
 
+/// Tokens that are held back at most: more than the bytes of any character, so what is not whole then never will be.
+const HELD: usize = 16;
+
 /// Turns tokens into pieces of text that join to the whole text.
 pub(crate) struct TextStream {
     tokenizer: Option<Arc<TextTokenizer>>,
@@ -38,7 +41,8 @@ impl TextStream {
         let Some(tokenizer) = &self.tokenizer else { return String::new() };
         let before = tokenizer.decode(&self.tokens[self.context..self.given]);
         let after = tokenizer.decode(&self.tokens[self.context..]);
-        if after.len() <= before.len() || (after.ends_with(INCOMPLETE) && !last) {
+        let is_whole = after.len() > before.len() && !after.ends_with(INCOMPLETE);
+        if !is_whole && !last && self.tokens.len() - self.given < HELD {
             return String::new();
         }
         // Decoders may treat the first token of a text in their own way, so the context stays in both texts.
@@ -72,6 +76,19 @@ mod tests {
         let first = tokenizer.encode("世", false).expect("every byte is a token")[0];
         assert_eq!(stream.push(first), "");
         assert_eq!(stream.finish(), "\u{FFFD}");
+    }
+
+    #[test]
+    fn bytes_that_never_become_a_character_are_not_held_for_ever() {
+        let tokenizer = Arc::new(bytes());
+        let mut stream = TextStream::new(Some(tokenizer.clone()));
+        let first = tokenizer.encode("世", false).expect("every byte is a token")[0];
+        let pieces: String = (0..HELD).map(|_| stream.push(first)).collect();
+        assert_eq!(pieces, "\u{FFFD}".repeat(HELD));
+        assert_eq!(
+            stream.push(tokenizer.encode("a", false).expect("every byte is a token")[0]),
+            "a"
+        );
     }
 
     #[test]

@@ -199,6 +199,7 @@ fn mistakes_in_requests_are_answered_by_name() {
         (json!({"prompt": "hello"}), 400, json!("prompt")),
         (json!({"prompt": [300]}), 400, json!("prompt")),
         (json!({"prompt": []}), 400, json!("prompt")),
+        (json!({"prompt": vec![1; 256]}), 400, json!("prompt")),
         (json!({"max_tokens": 0}), 400, json!("max_tokens")),
         (json!({"max_tokens": 500}), 400, json!("max_tokens")),
         (json!({"temperature": -1}), 400, json!("temperature")),
