@@ -9,8 +9,9 @@ const USAGE: &str = "usage: cargo xtask plugins build [NAME…] | cargo xtask pl
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let root =
-        Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent folder")?;
+    // Asked of cargo now, not when compiling: a copied build folder must not point elsewhere.
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").context("run this by `cargo xtask`")?;
+    let root = Path::new(&manifest).parent().context("xtask has no parent folder")?;
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let lines = match arguments.as_slice() {
         ["plugins", "build", names @ ..] => plugins::build(root, names)?,
