@@ -5,7 +5,7 @@
 
 mod figures;
 
-pub use figures::{Figure, figure_of, figures, primary_scope};
+pub use figures::{Figure, figure, figure_of, figures, primary_scope};
 
 use std::{collections::BTreeMap, fmt};
 

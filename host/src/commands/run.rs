@@ -61,7 +61,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitStatus, Failure> {
         cache: machine::cache_directory(),
     };
     let finished =
-        runner::run(&planned, &mut results, earlier, &bench, &mut |event| reporter(&event))
+        runner::run(&planned, &mut results, &earlier, &bench, &mut |event| reporter(&event))
             .map_err(|it| unusable(&it))?;
     drop(std::fs::remove_dir(results.path().join("scratch")));
 

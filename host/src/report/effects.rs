@@ -1,7 +1,9 @@
 //! How much each swept setting changed the primary figure, others averaged over.
 
+use std::collections::BTreeMap;
+
 use llem_core::{
-    record::{Record, figures},
+    record::{Record, figure},
     stats::effects::{Observation, of_factors},
     study::Expansion,
 };
@@ -39,40 +41,40 @@ pub(crate) struct Level {
 pub(crate) fn of(
     expansion: &Expansion,
     records: &[Record],
-    figure: &str,
+    name: &str,
     coverage: f64,
 ) -> Vec<Effect> {
     let mut plugins: Vec<&str> = expansion.factors.iter().map(|it| &*it.plugin).collect();
     plugins.dedup();
     plugins
         .into_iter()
-        .flat_map(|plugin| of_plugin(expansion, records, figure, coverage, plugin))
+        .flat_map(|plugin| of_plugin(expansion, records, name, coverage, plugin))
         .collect()
 }
 
 fn of_plugin(
     expansion: &Expansion,
     records: &[Record],
-    figure: &str,
+    name: &str,
     coverage: f64,
     plugin: &str,
 ) -> Vec<Effect> {
     let factors: Vec<_> = expansion.factors.iter().filter(|it| &*it.plugin == plugin).collect();
-    let mut observations = Vec::new();
-    for experiment in expansion.experiments.iter().filter(|it| &*it.plugin == plugin) {
-        let Some(levels) = &experiment.levels else { continue };
-        let id = experiment.id.to_string();
-        for record in records.iter().filter(|it| it.trial.experiment == id) {
-            let value = record
-                .measured()
-                .and_then(|it| figures(it).into_iter().find(|it| it.name == figure));
-            observations.extend(value.map(|it| Observation {
-                levels: levels.to_vec(),
-                block: record.trial.repeat,
-                value: it.value,
-            }));
-        }
-    }
+    let levels: BTreeMap<String, &[u32]> = expansion
+        .experiments
+        .iter()
+        .filter(|it| &*it.plugin == plugin)
+        .filter_map(|it| Some((it.id.to_string(), it.levels.as_deref()?)))
+        .collect();
+    let observation = |record: &Record| {
+        let levels = levels.get(&record.trial.experiment)?.to_vec();
+        Some(Observation {
+            levels,
+            block: record.trial.repeat,
+            value: figure(record.measured()?, name)?,
+        })
+    };
+    let observations: Vec<Observation> = records.iter().filter_map(observation).collect();
     let Some(effects) = of_factors(&observations, coverage) else { return Vec::new() };
     let main = effects.main.into_iter().filter_map(|term| {
         let factor = factors.get(*term.factors.first()?)?;

@@ -1,7 +1,7 @@
 //! The order of a study's trials: what runs next, when an experiment has enough, when to give up.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     time::{Duration, Instant},
 };
 
@@ -15,7 +15,7 @@ use llem_launch::LogSummary;
 
 use super::{
     failure::{CANCELLED, Fault},
-    repeats::has_enough,
+    repeats::Progress,
     trial::{self, Bench, Emit, TrialResult},
 };
 use crate::{
@@ -36,7 +36,8 @@ pub(crate) struct Finished {
 struct State<'a> {
     planned: &'a Planned,
     /// Finished trials, earlier runs included.
-    records: BTreeMap<TrialId, Record>,
+    recorded: BTreeSet<TrialId>,
+    progress: Progress<'a>,
     /// Seconds of the trials of this run.
     durations: Vec<f64>,
     consecutive_failures: u32,
@@ -48,18 +49,22 @@ struct State<'a> {
 pub(crate) fn run(
     planned: &Planned,
     results: &mut Results,
-    earlier: Vec<Record>,
+    earlier: &[Record],
     bench: &Bench<'_>,
     emit: Emit<'_>,
 ) -> Result<Finished, ResultsError> {
     let mut state = State {
         planned,
-        records: earlier.into_iter().map(|it| (it.trial.clone(), it)).collect(),
+        recorded: earlier.iter().map(|it| it.trial.clone()).collect(),
+        progress: Progress::new(planned.study.measure()),
         durations: Vec::new(),
         consecutive_failures: 0,
         started: Instant::now(),
         finished: Finished::default(),
     };
+    for record in earlier {
+        state.progress.add(record);
+    }
     let pending: Vec<usize> =
         (0..planned.schedule.trials.len()).filter(|it| state.wants(*it)).collect();
     emit(Event::StudyStarted {
@@ -67,7 +72,7 @@ pub(crate) fn run(
         results: results.path().display().to_string(),
         experiments: count(planned.expansion.experiments.len()),
         trials: count(pending.len()),
-        finished_before: count(state.records.len()),
+        finished_before: count(state.recorded.len()),
     });
     for (done, place) in pending.iter().enumerate() {
         if bench.cancel.is_wanted() || state.gives_up(emit) {
@@ -102,8 +107,7 @@ impl State<'_> {
     /// Whether the trial at a place of the order still has to run.
     fn wants(&self, place: usize) -> bool {
         let id = self.planned.trial_id(place);
-        !self.records.contains_key(&id)
-            && !has_enough(self.planned.study.measure(), &id.experiment, &self.records)
+        !self.recorded.contains(&id) && !self.progress.has_enough(&id.experiment)
     }
 
     fn run_one(
@@ -149,7 +153,8 @@ impl State<'_> {
         for message in &record.warnings {
             emit(Event::Warning { message: message.clone() });
         }
-        self.records.insert(record.trial.clone(), record);
+        self.progress.add(&record);
+        self.recorded.insert(record.trial);
     }
 
     fn gives_up(&self, emit: Emit<'_>) -> bool {

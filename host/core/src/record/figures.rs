@@ -107,6 +107,11 @@ pub fn figures(measured: &Measured) -> Vec<Figure> {
     figures
 }
 
+/// One figure of a trial by its name.
+pub fn figure(measured: &Measured, name: &str) -> Option<f64> {
+    figures(measured).into_iter().find(|it| it.name == name).map(|it| it.value)
+}
+
 fn energy_figures(measured: &Measured, figures: &mut Vec<Figure>) {
     let Some(scope) = primary_scope(measured) else { return };
     let totals: Vec<_> = measured
