@@ -6,6 +6,7 @@ mod dispatcher;
 mod drive;
 mod engine;
 mod failure;
+mod observe;
 mod offline;
 mod repeats;
 mod server;

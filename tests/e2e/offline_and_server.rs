@@ -32,6 +32,20 @@ fn a_study_gives_energy_with_its_instrument_and_leaves_nothing_behind() {
         offline["outcome"]["windows"][0]["metrics"]["output_tokens"], 16,
         "4 requests of 4 tokens"
     );
+    let server = records.iter().find(|it| it["mode"] == "server").expect("there is one");
+    let said = |name: &str| {
+        let figures = server["outcome"]["windows"][0]["server"].as_array().expect("a list");
+        figures.iter().find(|it| it["name"] == name).expect("the plugin maps it").clone()
+    };
+    let (running, tokens) = (said("requests_running"), said("generation_tokens"));
+    assert!(running["most"].as_f64().is_some_and(|it| it > 0.0 && it <= 2.0), "{running:#}");
+    assert!(tokens["increase"].as_f64().is_some_and(|it| it > 0.0), "{tokens:#}");
+    let id = server["trial"]["experiment"].as_str().expect("an id");
+    let kept = workspace.results().join(format!("server/{id}-1.json"));
+    let kept = std::fs::read_to_string(kept).expect("the readings are kept");
+    let kept: serde_json::Value = serde_json::from_str(&kept).expect("it is JSON");
+    let interval = &kept["timeline"].as_array().expect("a list")[0];
+    assert!(interval["power_watts"].is_object() && interval["values"].is_object(), "{interval:#}");
     assert!(answer.stdout.contains("energy per output token"), "{}", answer.stdout);
     assert!(!workspace.results().join("scratch").exists());
     let results = workspace.results().display().to_string();

@@ -15,6 +15,7 @@ use crate::{
     backend::{Measure, Mode, Value},
     energy::{Baseline, EnergyReading, Total},
     latency::WindowMetrics,
+    server::ServerFigure,
 };
 
 /// Version of the record format that this code writes.
@@ -120,6 +121,9 @@ pub struct WindowRecord {
     pub totals: Vec<Total>,
     /// Tokens, throughputs and latencies in the same interval.
     pub metrics: WindowMetrics,
+    /// What the engine said of itself; empty where it has no metrics page.
+    #[serde(default)]
+    pub server: Vec<ServerFigure>,
     /// Processor time of llem itself in the window.
     pub host_cpu_seconds: Option<f64>,
 }

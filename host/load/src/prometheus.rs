@@ -86,7 +86,8 @@ fn parse_quoted(text: &str) -> Option<(String, &str)> {
 }
 
 /// The values of the wanted series on a page, by target. Samples of one series that differ in other labels, such as
-/// several engines behind one server, are added up. A series that the page lacks is absent.
+/// several engines behind one server, are added up, or averaged where the target is a `_ratio`. A series that the page
+/// lacks is absent.
 ///
 /// ```
 /// use llem_load::prometheus::{Series, read_series};
@@ -95,17 +96,23 @@ fn parse_quoted(text: &str) -> Option<(String, &str)> {
 /// assert_eq!(values["requests-running"], 7.0);
 /// ```
 pub fn read_series(page: &str, wanted: &[Series]) -> BTreeMap<String, f64> {
-    let mut values = BTreeMap::new();
+    let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
     for sample in page.lines().filter_map(parse_line) {
         for series in wanted {
             let is_wanted = series.name == sample.name
                 && series.labels.iter().all(|label| sample.labels.contains(label));
             if is_wanted {
-                *values.entry(series.target.clone()).or_insert(0.0) += sample.value * series.scale;
+                let (sum, samples) = sums.entry(&series.target).or_default();
+                *sum += sample.value * series.scale;
+                *samples += 1.0;
             }
         }
     }
-    values
+    let value = |(target, (sum, samples)): (&str, (f64, f64))| {
+        let is_ratio = target.ends_with("_ratio");
+        (target.to_owned(), if is_ratio { sum / samples } else { sum })
+    };
+    sums.into_iter().map(value).collect()
 }
 
 #[cfg(test)]
@@ -159,6 +166,13 @@ mod tests {
         let values = read_series(page, &wanted);
         let expected = [("kv-cache-usage".to_owned(), 25.0), ("requests-stopped".to_owned(), 7.0)];
         assert_eq!(values, BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn ratios_of_several_engines_are_averaged() {
+        let page = "kv{engine=\"0\"} 0.5\nkv{engine=\"1\"} 1.0\n";
+        let values = read_series(page, &[series("kv", &[], "kv_cache_usage_ratio")]);
+        assert_eq!(values, BTreeMap::from([("kv_cache_usage_ratio".to_owned(), 0.75)]));
     }
 
     #[test]

@@ -3,12 +3,12 @@
 //! A page that can't be read leaves a gap and a note, never a zero. Assigns no meaning to the values.
 
 use std::{
-    collections::BTreeMap,
     sync::mpsc::{self, RecvTimeoutError, Sender},
     thread,
     time::{Duration, Instant},
 };
 
+use llem_core::server::Reading;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -18,22 +18,11 @@ use crate::{
     target::Target,
 };
 
-/// The values of one reading.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Scrape {
-    /// When the request was sent, nanoseconds.
-    pub asked_ns: u64,
-    /// When the answer was there, nanoseconds.
-    pub at_ns: u64,
-    /// Values by target; absent where the page lacks the series.
-    pub values: BTreeMap<String, f64>,
-}
-
 /// All readings of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scrapes {
     /// In the order of time.
-    pub scrapes: Vec<Scrape>,
+    pub readings: Vec<Reading>,
     /// Readings that failed.
     pub failures: u64,
     /// What the last failure was, for people.
@@ -108,9 +97,9 @@ impl Scraper {
 }
 
 impl Scrapes {
-    fn add(&mut self, result: Result<Scrape, String>) {
+    fn add(&mut self, result: Result<Reading, String>) {
         match result {
-            Ok(scrape) => self.scrapes.push(scrape),
+            Ok(reading) => self.readings.push(reading),
             Err(failure) => {
                 self.failures += 1;
                 self.last_failure = Some(failure);
@@ -119,7 +108,7 @@ impl Scrapes {
     }
 }
 
-fn scrape(plan: &ScrapePlan) -> Result<Scrape, String> {
+fn scrape(plan: &ScrapePlan) -> Result<Reading, String> {
     let asked_ns = now_ns();
     let answer =
         probe(&plan.target, "GET", &plan.path, None, TIMEOUT).map_err(|error: ProbeError| {
@@ -132,12 +121,13 @@ fn scrape(plan: &ScrapePlan) -> Result<Scrape, String> {
         return Err(format!("the metrics page answered with status {}", answer.status));
     }
     let values = read_series(&String::from_utf8_lossy(&answer.body), &plan.series);
-    Ok(Scrape { asked_ns, at_ns, values })
+    Ok(Reading { asked_ns, at_ns, values })
 }
 
 #[cfg(test)]
 mod tests {
     use std::{
+        collections::BTreeMap,
         io::{Read, Write},
         net::TcpListener,
     };
@@ -176,9 +166,9 @@ mod tests {
         scraper.read_now();
         server.join().unwrap();
         let scrapes = scraper.stop();
-        assert_eq!(scrapes.scrapes.len(), 1);
+        assert_eq!(scrapes.readings.len(), 1);
         assert_eq!(
-            scrapes.scrapes[0].values,
+            scrapes.readings[0].values,
             BTreeMap::from([("requests-running".to_owned(), 6.0)])
         );
         assert_eq!(scrapes.failures, 1);

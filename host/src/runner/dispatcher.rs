@@ -15,6 +15,7 @@ use llem_launch::LogSummary;
 
 use super::{
     failure::{CANCELLED, Fault},
+    observe::Observed,
     repeats::Progress,
     trial::{self, Bench, Emit, TrialResult},
 };
@@ -187,7 +188,7 @@ fn not_runnable(trial: TrialId, position: u32, mode: Mode, fault: Fault) -> Tria
         engine: EngineReport::default(),
         warnings: Vec::new(),
     };
-    TrialResult { record, series: Vec::new(), requests: None }
+    TrialResult { record, series: Vec::new(), requests: None, observed: Observed::default() }
 }
 
 /// Raw data first, so that a record in the journal never lacks what it was computed from.
@@ -198,6 +199,9 @@ fn keep(results: &mut Results, result: &TrialResult) -> Result<(), ResultsError>
     }
     if let Some(requests) = &result.requests {
         results.write_json(&format!("requests/{experiment}-{repeat}.json"), requests)?;
+    }
+    if !result.observed.is_empty() {
+        results.write_json(&format!("server/{experiment}-{repeat}.json"), &result.observed)?;
     }
     results.append(&Entry::Record(Box::new(result.record.clone())))
 }

@@ -148,6 +148,7 @@ pub(super) fn windows(
             totals: scopes.into_iter().filter_map(|it| total(&measurement.readings, it)).collect(),
             energy: measurement.readings,
             metrics,
+            server: Vec::new(),
             host_cpu_seconds: window.host_cpu_seconds,
         });
     }

@@ -15,6 +15,7 @@ use super::{
     drive::{Driven, context_baseline, host_cpu, request, wait, windows},
     engine::Engine,
     failure::Fault,
+    observe::Observer,
     trial::Attempt,
     warmup,
 };
@@ -30,7 +31,9 @@ pub(super) fn measure(
     let control = Arc::new(Control::new());
     let load = http::spawn(plan, Arc::clone(&control))
         .map_err(|it| Fault::from_error(Phase::Warmup, "load", &it))?;
-    let driven = drive(attempt, engine, &control, &load);
+    let observer = Observer::start(engine);
+    let driven = drive(attempt, engine, &control, &load, &observer);
+    let observed = observer.stop();
     // Requests in flight are followed to their end, unless the window already failed.
     if driven.is_ok() {
         control.drain();
@@ -45,7 +48,9 @@ pub(super) fn measure(
     };
     let log = log?;
     engine.inspect("end");
-    let windows = windows(attempt, &driven, &log, &baselines);
+    let mut windows = windows(attempt, &driven, &log, &baselines);
+    attempt.warnings.extend(observed.complete(&mut windows));
+    attempt.observed = observed;
     attempt.requests = Some(log);
     if windows.iter().all(|it| it.metrics.output_tokens == 0) {
         let fault = Fault::new(Phase::Window, "no-output", "no token arrived in any window");
@@ -59,12 +64,14 @@ fn drive(
     engine: &mut Engine,
     control: &Control,
     load: &http::Running,
+    observer: &Observer,
 ) -> Result<(llem_core::record::WarmupReport, Vec<Driven>), Fault> {
     attempt.phase(Phase::Warmup);
     let warmup = warmup::of_server(attempt, engine, control)?;
     attempt.phase(Phase::Window);
     let mut driven = Vec::new();
     for _ in 0..attempt.trial.measure.windows.get() {
+        observer.edge();
         let (begin_ns, cpu) = (now_ns(), host_cpu());
         let length = attempt.trial.measure.window;
         let mut speed = Speed::new(control);
@@ -82,6 +89,7 @@ fn drive(
             request: request(begin_ns, now_ns(), Mode::Running),
             host_cpu_seconds: Some(host_cpu().saturating_sub(cpu).as_secs_f64()),
         });
+        observer.edge();
     }
     Ok((warmup, driven))
 }

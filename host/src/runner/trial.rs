@@ -15,7 +15,7 @@ use llem_core::{
 use llem_launch::{Grant, HostEnvironment, Programs};
 use llem_meter::{Instruments, Recording};
 
-use super::{Cancel, drive, engine::Engine, failure::Fault};
+use super::{Cancel, drive, engine::Engine, failure::Fault, observe::Observed};
 use crate::{models::ResolvedModel, planning::Backend};
 
 /// Everything that one trial needs to know.
@@ -65,6 +65,7 @@ pub(crate) struct TrialResult {
     pub(crate) record: Record,
     pub(crate) series: Vec<Series>,
     pub(crate) requests: Option<RequestLog>,
+    pub(crate) observed: Observed,
 }
 
 /// Runs a trial; whatever happens, its result says so and nothing of it is left running.
@@ -72,10 +73,17 @@ pub(crate) fn run(trial: &Trial, bench: &Bench<'_>, emit: Emit<'_>) -> TrialResu
     let started_at = jiff::Timestamp::now().to_string();
     let clock = Instant::now();
     let recording = bench.instruments.start(None);
-    let mut attempt =
-        Attempt { trial, bench, emit, recording, requests: None, warnings: Vec::new() };
+    let mut attempt = Attempt {
+        trial,
+        bench,
+        emit,
+        recording,
+        requests: None,
+        observed: Observed::default(),
+        warnings: Vec::new(),
+    };
     let (outcome, engine) = attempt.run();
-    let Attempt { recording, requests, warnings, .. } = attempt;
+    let Attempt { recording, requests, mut observed, warnings, .. } = attempt;
     let record = Record {
         format: FORMAT,
         trial: trial.id.clone(),
@@ -87,7 +95,11 @@ pub(crate) fn run(trial: &Trial, bench: &Bench<'_>, emit: Emit<'_>) -> TrialResu
         engine,
         warnings,
     };
-    TrialResult { record, series: recording.stop(), requests }
+    let series = recording.stop();
+    if let Some(log) = &requests {
+        observed.align(&series, log);
+    }
+    TrialResult { record, series, requests, observed }
 }
 
 /// A trial under way.
@@ -97,6 +109,7 @@ pub(super) struct Attempt<'a> {
     pub(super) emit: Emit<'a>,
     pub(super) recording: Recording,
     pub(super) requests: Option<RequestLog>,
+    pub(super) observed: Observed,
     pub(super) warnings: Vec<String>,
 }
 

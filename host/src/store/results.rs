@@ -132,7 +132,7 @@ impl Results {
         let lock = File::create(path.join("lock")).map_err(io(path))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| ResultsError::Locked(path.to_owned()))?;
-        for name in ["logs", "requests", "series"] {
+        for name in ["logs", "requests", "series", "server"] {
             fs::create_dir_all(path.join(name)).map_err(io(path))?;
         }
         let (journal, entries) = Journal::open(&path.join(JOURNAL))?;
