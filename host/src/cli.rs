@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Init(InitArgs),
     /// Print the JSON Schema of study files
     Schema,
+    /// Turn a study of LLenergyMeasure 0.7 into one of llem
+    Import(ImportArgs),
     /// List the backends
     Plugins(PluginsArgs),
     /// Print a completion script for a shell
@@ -160,6 +162,16 @@ pub(crate) struct InitArgs {
     /// Model: a hub id, a directory, a `.gguf` file, or `random:SHAPE`
     #[arg(long, default_value = "random:tiny-llama-15m")]
     pub(crate) model: String,
+}
+
+/// Arguments of `llem import`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// Study of LLenergyMeasure 0.7 (YAML)
+    pub(crate) file: PathBuf,
+    /// Write the study here, unless there is a file already; default: standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// Arguments of `llem plugins`.

@@ -1,6 +1,7 @@
 //! Answers of the command line, one file a subcommand.
 
 mod doctor;
+mod import;
 mod params;
 mod plan;
 mod plugins;
@@ -28,6 +29,7 @@ pub(crate) fn run(command: Command) -> Result<ExitStatus, Failure> {
         Command::Doctor(args) => doctor::run(&args),
         Command::Init(args) => write::init(&args),
         Command::Schema => write::schema(),
+        Command::Import(args) => import::run(&args),
         Command::Plugins(args) => plugins::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -59,6 +59,11 @@ impl Failure {
     }
 }
 
+/// Writes to standard error what the user should know and no command failed on.
+pub(crate) fn note(text: &str) {
+    drop(writeln!(std::io::stderr().lock(), "note: {}", printable(text)));
+}
+
 /// Makes control, bidirectional and zero-width characters visible, so that no plugin, engine or file
 /// can drive the terminal.
 pub(crate) fn printable(text: &str) -> String {

@@ -9,9 +9,18 @@ fn version_and_help_succeed() {
         workspace.llem(&["--version"]).stdout,
         format!("llem {}\n", env!("CARGO_PKG_VERSION"))
     );
-    for command in
-        ["run", "plan", "params", "show", "doctor", "init", "schema", "plugins", "completions"]
-    {
+    for command in [
+        "run",
+        "plan",
+        "params",
+        "show",
+        "doctor",
+        "init",
+        "schema",
+        "import",
+        "plugins",
+        "completions",
+    ] {
         let help = workspace.llem(&[command, "--help"]);
         assert_eq!(help.code, Some(0), "{command}");
         assert!(help.stdout.contains("Usage:"), "{command}: {}", help.stdout);
@@ -76,4 +85,36 @@ fn doctor_names_the_instruments_and_engines() {
 #[test]
 fn completions_are_a_script() {
     assert!(workspace().llem(&["completions", "bash"]).stdout.contains("_llem"));
+}
+
+#[test]
+fn studies_of_the_predecessor_are_imported_and_plan_to_their_runs() {
+    let workspace = workspace();
+    let cases = [
+        ("01_minimal_offline", 12),
+        ("02_full_annotated_offline", 147),
+        ("03_groups_and_dormant_dedup", 7),
+        ("04_server_rate_sweep", 10),
+    ];
+    for (name, runs) in cases {
+        let old = format!("{}/studies/imported/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+        let new = format!("{name}.toml");
+        let answer = workspace.llem(&["import", &old, "-o", &new]);
+        assert_eq!((answer.code, answer.stdout.as_str()), (Some(0), ""), "{}", answer.stderr);
+        let plan = workspace.llem(&["plan", "--json", &new]);
+        assert_eq!(plan.code, Some(0), "{name}: {}", plan.stderr);
+        let plan: serde_json::Value = serde_json::from_str(&plan.stdout).expect("it is JSON");
+        let trials = plan["schedule"]["trials"].as_array().expect("a list").len();
+        assert_eq!(trials, runs, "{name}");
+        let again = workspace.llem(&["import", &old, "-o", &new]);
+        assert_eq!(again.code, Some(2), "nothing is overwritten: {}", again.stderr);
+    }
+    workspace.write("other.yaml", "a: 1");
+    let answer = workspace.llem(&["import", "other.yaml"]);
+    assert_eq!(answer.code, Some(2));
+    assert!(
+        answer.stderr.contains("`task`") && answer.stderr.contains("hint:"),
+        "{}",
+        answer.stderr
+    );
 }

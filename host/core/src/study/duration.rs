@@ -26,6 +26,16 @@ pub(super) fn parse(text: &str) -> Result<Duration, Fault> {
     Duration::try_from_secs_f64(seconds).map_err(|_| fault())
 }
 
+/// Reads a duration that may be zero.
+pub(super) fn parse_pause(text: &str) -> Result<Duration, Fault> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let is_known = UNITS.iter().any(|(unit, _)| *unit == text[split..].trim());
+    match text[..split].parse::<f64>() {
+        Ok(number) if number == 0.0 && is_known => Ok(Duration::ZERO),
+        _ => parse(text),
+    }
+}
+
 /// The shortest text that reads back as the same duration.
 ///
 /// ```
@@ -113,6 +123,17 @@ mod tests {
         for text in ["", "30", "s", "-1s", "0s", "5m", "1e3s", "30 seconds"] {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_pause_may_be_none() {
+        assert_eq!(parse_pause("0s").ok(), Some(Duration::ZERO));
+        assert_eq!(parse_pause("0.0 min").ok(), Some(Duration::ZERO));
+        assert_eq!(parse_pause("2s").ok(), Some(Duration::from_secs(2)));
+        for text in ["0", "0 years", "-0s", ""] {
+            assert!(parse_pause(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_pause(&duration_text(Duration::ZERO)).ok(), Some(Duration::ZERO));
     }
 
     #[test]

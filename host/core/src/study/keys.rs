@@ -281,7 +281,7 @@ impl Kind {
             (Self::Duration, Value::Text(text)) => duration::parse(text).map(|_| value.clone()),
             (Self::Rest, Value::Text(text)) if text == "auto" => Ok(value.clone()),
             (Self::Rest, Value::Text(text)) => {
-                duration::parse(text).map(|_| value.clone()).map_err(|_| wrong())
+                duration::parse_pause(text).map(|_| value.clone()).map_err(|_| wrong())
             }
             (Self::Warmup, Value::Text(text)) if text == "steady" => Ok(value.clone()),
             (Self::Warmup, Value::Json(_)) => super::settings::warmup(value).map(|_| value.clone()),

@@ -449,7 +449,10 @@ pub(super) fn measure(values: &Values<'_>) -> MeasureSettings {
         repeats: repeats(&checked("measure.repeats")).expect("checked"),
         primary: values.text("measure.primary").expect("has a default"),
         order: values.choice("measure.order"),
-        rest: values.duration("measure.rest").map_or(Rest::Auto, Rest::Duration),
+        rest: values
+            .text("measure.rest")
+            .and_then(|text| duration::parse_pause(&text).ok())
+            .map_or(Rest::Auto, Rest::Duration),
     }
 }
 

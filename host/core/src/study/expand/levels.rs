@@ -216,7 +216,8 @@ fn variants(
         }
         let label = match &option.label {
             Some(label) => label.clone(),
-            None if shown.is_empty() => "none".to_owned(),
+            // What the study holds constant anyway.
+            None if shown.is_empty() => "base".to_owned(),
             None => shown.join("+"),
         };
         let level = Level { sets, label, number: None };

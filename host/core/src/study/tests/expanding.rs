@@ -45,9 +45,9 @@ fn the_sweep_is_the_product_of_its_dimensions() {
     assert_eq!(
         labels(&expansion)[..3],
         [
-            "seqs=1 input_tokens+output_tokens=8/1 q=none",
+            "seqs=1 input_tokens+output_tokens=8/1 q=base",
             "seqs=1 input_tokens+output_tokens=8/1 q=fp8",
-            "seqs=1 input_tokens+output_tokens=16/2 q=none"
+            "seqs=1 input_tokens+output_tokens=16/2 q=base"
         ]
     );
     assert_eq!(expansion.factors.iter().map(|it| it.levels.len()).collect::<Vec<_>>(), [2, 3, 2]);
