@@ -38,6 +38,9 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// List the backends
     Plugins(PluginsArgs),
+    /// Write, test and keep backends of your own
+    #[command(subcommand, arg_required_else_help = true)]
+    Plugin(PluginCommand),
     /// Print a completion script for a shell
     Completions {
         /// Shell
@@ -177,6 +180,27 @@ pub(crate) struct ImportArgs {
 /// Arguments of `llem plugins`.
 #[derive(Debug, Args)]
 pub(crate) struct PluginsArgs {
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What to do with backends.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// Hold a component to the contract; exit code 1 where it breaks a rule
+    Test(PluginTestArgs),
+}
+
+/// Arguments of `llem plugin test`.
+#[derive(Debug, Args)]
+pub(crate) struct PluginTestArgs {
+    /// Component: a name or the path of a `.wasm` file
+    #[arg(required_unless_present = "rules")]
+    pub(crate) component: Option<String>,
+    /// List the rules instead
+    #[arg(long)]
+    pub(crate) rules: bool,
     /// Write JSON
     #[arg(long)]
     pub(crate) json: bool,

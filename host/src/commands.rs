@@ -4,6 +4,7 @@ mod doctor;
 mod import;
 mod params;
 mod plan;
+mod plugin;
 mod plugins;
 mod run;
 mod show;
@@ -31,6 +32,7 @@ pub(crate) fn run(command: Command) -> Result<ExitStatus, Failure> {
         Command::Schema => write::schema(),
         Command::Import(args) => import::run(&args),
         Command::Plugins(args) => plugins::run(&args),
+        Command::Plugin(command) => plugin::run(&command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "llem", &mut script);

@@ -62,6 +62,7 @@ mod identity;
 pub mod log;
 mod outcome;
 mod plan;
+mod server;
 mod table;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
@@ -72,6 +73,7 @@ pub use argument::{ArgBuilder, arg};
 pub use backend::{Backend, Exported};
 pub use config::Config;
 pub use outcome::LogPattern;
+pub use server::{COMMON_FAILURES, Served, Server};
 pub use table::{
     EffectDef, Fallback, Native, Param, RuleDef, SchemaTable, SectionDef, Type, Val, any_number,
     at_least, int, number, power_of_two, text,
@@ -101,14 +103,15 @@ pub type Arg = Vec<ArgPart>;
 /// Everything that a plugin needs, for `use llem_sdk::prelude::*`.
 pub mod prelude {
     pub use crate::{
-        Arg, ArgPart, Artefact, Backend, BatchApi, Config, Context, Descriptor, Drive, EffectDef,
-        EngineRelease, EnvValue, EnvVar, Error, ErrorKind, Failure, Fallback, Field, File, Finding,
-        GpuNeed, HttpApi, HttpRequest, ImageRef, LaunchPlan, Limits, LogPattern, LogSignal,
-        Measure, MetricSeries, Metrics, Mode, ModelSource, Mount, MountSource, Native, Network,
-        Observation, Param, Permission, Phase, Prepare, Probe, Program, Readiness, Role, RuleDef,
-        RunOutput, Runner, Scale, Schema, SchemaTable, SectionDef, Severity, Step, StepReport,
-        Stop, StopSignal, Subject, Type, UnknownPolicy, Val, Value, VersionProbe, any_number, arg,
-        at_least, int, json_object, number, power_of_two, text,
+        Arg, ArgPart, Artefact, Backend, BatchApi, COMMON_FAILURES, Command, Config, Context,
+        Descriptor, Drive, EffectDef, EngineRelease, EnvValue, EnvVar, Error, ErrorKind, Failure,
+        Fallback, Field, File, Finding, GpuNeed, HttpApi, HttpRequest, ImageRef, LaunchPlan,
+        Limits, LogPattern, LogSignal, Measure, MetricSeries, Metrics, Mode, ModelSource, Mount,
+        MountSource, Native, Network, Observation, Param, Permission, Phase, Prepare, Probe,
+        Program, Readiness, Role, RuleDef, RunOutput, Runner, Scale, Schema, SchemaTable,
+        SectionDef, Served, Server, Severity, Step, StepReport, Stop, StopSignal, Subject, Type,
+        UnknownPolicy, Val, Value, VersionProbe, any_number, arg, at_least, int, json_object,
+        number, power_of_two, text,
     };
 }
 
@@ -127,5 +130,13 @@ macro_rules! export {
             fn implements<B: $crate::Backend>() {}
             implements::<$backend>();
         };
+    };
+}
+
+/// Exports a [`Server`] as a component, as [`export!`] does a [`Backend`].
+#[macro_export]
+macro_rules! export_server {
+    ($server:ty) => {
+        $crate::export!($crate::Served<$server>);
     };
 }

@@ -44,6 +44,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("host/load", &["llem-batch", "llem-core"]),
     ("host/launch", &["llem-core", "llem-load"]),
     ("host/plugin", &["llem-core"]),
+    ("host/conformance", &["llem-core", "llem-launch", "llem-plugin"]),
     ("plugins/candle", &["llem-sdk"]),
     ("plugins/candle/engine", &["llem-batch"]),
     ("plugins/pytorch", &["llem-sdk"]),

@@ -5,6 +5,7 @@ mod cli;
 mod documents;
 mod failure;
 mod offline_and_server;
+mod plugin;
 mod resume;
 
 use llem_tests::Workspace;

@@ -15,8 +15,8 @@ pub struct Guest {
     pub component: &'static str,
 }
 
-/// All guests: the first-party plugins and the misbehaving one that tests run.
-pub const GUESTS: [Guest; 5] = [
+/// All guests: the first-party plugins and those that tests run: one that misbehaves, one with a flaw at a time.
+pub const GUESTS: [Guest; 6] = [
     plugin(
         "candle",
         "llem-plugin-candle",
@@ -47,6 +47,13 @@ pub const GUESTS: [Guest; 5] = [
         example: Some("hostile"),
         sources: &["sdk/examples/hostile.rs"],
         component: "host/plugin/tests/hostile.wasm",
+    },
+    Guest {
+        name: "flawed",
+        package: "llem-sdk",
+        example: Some("flawed"),
+        sources: &["sdk/examples/flawed.rs"],
+        component: "host/conformance/tests/flawed.wasm",
     },
 ];
 

@@ -135,6 +135,11 @@ def row(path: str, record: Record, more: Record) -> str:
     scale = more.get("scale", "Linear")
     accepted: list[str] = []
     for kind in kinds(record):
+        default = record.get("default")
+        if kind["type"] == "list" and not kind.get("items") and isinstance(default, list) and default:
+            # A bare `tuple` says nothing of its items; its default does.
+            if all(type(it) is int for it in default):
+                kind = {**kind, "items": {"type": "int"}}
         rendered = param_type(kind, scale)
         if rendered not in accepted:
             accepted.append(rendered)

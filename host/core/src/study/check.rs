@@ -9,6 +9,11 @@ use super::{
 };
 use crate::backend::{Choice, ParamType, Parameter, Value};
 
+/// Why a parameter does not take a value; none where it does.
+pub fn refusal(parameter: &Parameter, value: &Value) -> Option<String> {
+    check(parameter, value).err().map(|fault| fault.message)
+}
+
 /// The value as the parameter's first type that takes it spells it, or what is wrong with it.
 pub(super) fn check(parameter: &Parameter, value: &Value) -> Result<Value, Fault> {
     if *value == Value::Null && parameter.nullable {

@@ -1,0 +1,12 @@
+//! `llem plugin`: backends from their first line to their use.
+
+mod test;
+
+use crate::{cli::PluginCommand, diagnostics::Failure, exit::ExitStatus};
+
+/// Runs a subcommand.
+pub(crate) fn run(command: &PluginCommand) -> Result<ExitStatus, Failure> {
+    match command {
+        PluginCommand::Test(args) => test::run(args),
+    }
+}

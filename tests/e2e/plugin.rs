@@ -1,0 +1,26 @@
+//! `llem plugin`: testing backends.
+
+use crate::workspace;
+
+#[test]
+fn a_component_is_held_to_the_contract_by_rule() {
+    let workspace = workspace();
+    let good = workspace.llem(&["plugin", "test", "candle"]);
+    assert_eq!(good.code, Some(0), "{}", good.stdout);
+    assert!(good.stdout.starts_with("candle keeps the contract\n"), "{}", good.stdout);
+
+    let mut bytes = include_bytes!("../../host/conformance/tests/flawed.wasm").to_vec();
+    let mark = bytes.windows(9).position(|it| it == b"FLAW:none").expect("there is a mark");
+    bytes[mark + 5..mark + 9].copy_from_slice(b"lost");
+    std::fs::write(workspace.path().join("lost.wasm"), bytes).expect("writable");
+    let bad = workspace.llem(&["plugin", "test", "./lost.wasm"]);
+    assert_eq!(bad.code, Some(1), "{}", bad.stdout);
+    assert!(bad.stdout.contains("\nparameter.lost  "), "{}", bad.stdout);
+    assert!(bad.stdout.contains("engine.size"), "{}", bad.stdout);
+    let json = workspace.llem(&["plugin", "test", "./lost.wasm", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).expect("it is JSON");
+    assert_eq!(json["flaws"][0]["rule"], "parameter.lost");
+
+    let missing = workspace.llem(&["plugin", "test", "./nowhere.wasm"]);
+    assert_eq!(missing.code, Some(2), "{}", missing.stderr);
+}
