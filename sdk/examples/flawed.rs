@@ -57,7 +57,7 @@ impl Backend for Flawed {
             size.default = llem_sdk::DefaultValue::Fixed(Value::Integer(0));
         }
         if has("rule") {
-            schema.rules[0].when = "engine.sise == 7".to_owned();
+            "engine.sise == 7".clone_into(&mut schema.rules[0].when);
         }
         if has("unsettled") {
             let coerce = |id: &str, when: &str, to: i64| {

@@ -38,8 +38,8 @@ use crate::{
 ///             .allowing(Permission::Program("example-server".to_owned()))
 ///     }
 ///
-///     fn tables() -> &'static [&'static SchemaTable] {
-///         &[&TABLE]
+///     fn tables() -> Vec<&'static SchemaTable> {
+///         vec![&TABLE]
 ///     }
 ///
 ///     fn command(table: &SchemaTable, config: &Config, _: &Context) -> Result<Command, Error> {
@@ -58,7 +58,7 @@ pub trait Server {
     fn describe() -> Descriptor;
 
     /// The parameter spaces of the engine's releases, newest first.
-    fn tables() -> &'static [&'static SchemaTable];
+    fn tables() -> Vec<&'static SchemaTable>;
 
     /// What starts the engine; `table` is the one of the context's release.
     fn command(table: &SchemaTable, config: &Config, context: &Context) -> Result<Command, Error>;
@@ -118,10 +118,10 @@ impl<S: Server> Backend for Served<S> {
     }
 
     fn releases() -> Vec<EngineRelease> {
-        let release = |table: &&SchemaTable| {
+        let release = |table: &SchemaTable| {
             EngineRelease::stable(table.release, &minor(table.release), &[Mode::Server])
         };
-        S::tables().iter().map(release).collect()
+        S::tables().into_iter().map(release).collect()
     }
 
     fn version_probes() -> Vec<VersionProbe> {
@@ -168,8 +168,8 @@ impl Command {
 }
 
 fn table<S: Server>(release: &str) -> Result<&'static SchemaTable, Error> {
-    let found = S::tables().iter().find(|it| it.release == release);
-    found.copied().ok_or_else(|| Error::unknown_release(release))
+    let found = S::tables().into_iter().find(|it| it.release == release);
+    found.ok_or_else(|| Error::unknown_release(release))
 }
 
 /// The versions that share a release's first two numbers.
