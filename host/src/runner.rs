@@ -9,6 +9,7 @@ mod failure;
 mod observe;
 mod offline;
 mod repeats;
+mod search;
 mod server;
 mod trial;
 mod warmup;

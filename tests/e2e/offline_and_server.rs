@@ -92,3 +92,30 @@ fn records_of_a_real_gpu_are_read_and_summarised() {
         "{summary:#}"
     );
 }
+
+#[test]
+fn a_search_finds_a_load_that_meets_the_objective_on_one_engine() {
+    let workspace = workspace();
+    let search = r#"
+[traffic]
+concurrency = 1
+[slo]
+request_latency = "20s"
+percentile = 90
+[search]
+highest = 2
+"#;
+    workspace.write("study.toml", &small_study(search));
+    let answer = workspace.llem(&["run", "study.toml"]);
+    assert_eq!(answer.code, Some(0), "{}\n{}", answer.stderr, answer.stdout);
+    let record = workspace.records().remove(0);
+    let found = &record["outcome"]["search"];
+    assert_eq!(found["found"], 2.0, "{found:#}");
+    let levels = found["levels"].as_array().expect("a list");
+    assert_eq!(levels.len(), 2, "both ends: {found:#}");
+    for level in levels {
+        assert_eq!(level["is_met"], true, "{level:#}");
+        assert!(level["energy_per_output_token_joules"].as_f64().is_some_and(|it| it > 0.0));
+    }
+    assert_eq!(record["outcome"]["windows"][0]["begin_ns"], levels[1]["begin_ns"]);
+}

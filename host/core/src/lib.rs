@@ -14,6 +14,7 @@ pub mod model;
 pub mod record;
 pub mod repeat;
 pub mod schedule;
+pub mod search;
 pub mod server;
 pub mod sse;
 pub mod stats;

@@ -15,6 +15,7 @@ use crate::{
     backend::{Measure, Mode, Value},
     energy::{Baseline, EnergyReading, Total},
     latency::WindowMetrics,
+    search::Goal,
     server::ServerFigure,
 };
 
@@ -95,8 +96,41 @@ pub struct Measured {
     pub warmup: WarmupReport,
     /// Idle power with the model loaded, before the windows; null with a warning where not taken.
     pub baselines: Vec<Baseline>,
-    /// The windows, in order.
+    /// The windows, in order; after a search those of the load that it found.
     pub windows: Vec<WindowRecord>,
+    /// The loads that a search tried, and what it found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchReport>,
+}
+
+/// What a search for a load that meets the objective tried and found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SearchReport {
+    /// What was looked for.
+    pub goal: Goal,
+    /// The load: requests a second, or requests in flight; null where even the least one missed the objective.
+    pub found: Option<f64>,
+    /// What was tried, in order.
+    pub levels: Vec<SearchLevel>,
+}
+
+/// One load that a search tried.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SearchLevel {
+    /// Requests a second, or requests in flight.
+    pub level: f64,
+    /// Whether the objective was met, over all windows of the level.
+    pub is_met: bool,
+    /// Part of the requests that met every bound; null without requests.
+    pub attainment_ratio: Option<f64>,
+    /// Energy for each output token in joules, of the primary scope; null where unknown.
+    pub energy_per_output_token_joules: Option<f64>,
+    /// Output tokens a second.
+    pub output_token_throughput_per_second: Option<f64>,
+    /// Begin of the first window, `CLOCK_MONOTONIC` nanoseconds.
+    pub begin_ns: u64,
+    /// End of the last window.
+    pub end_ns: u64,
 }
 
 /// The work before the first window.

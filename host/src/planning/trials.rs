@@ -246,6 +246,7 @@ fn objective(slo: &study::Slo) -> latency::Slo {
     latency::Slo {
         time_to_first_token: slo.time_to_first_token.map(|it| it.as_secs_f64()),
         time_per_output_token: slo.time_per_output_token.map(|it| it.as_secs_f64()),
+        inter_token_latency: slo.inter_token_latency.map(|it| it.as_secs_f64()),
         request_latency: slo.request_latency.map(|it| it.as_secs_f64()),
         percentile: Some(slo.percentile),
     }

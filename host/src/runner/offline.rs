@@ -75,7 +75,7 @@ pub(super) fn measure(
     let windows = windows(attempt, &[driven], &log, &baselines);
     attempt.requests = Some(log);
     worker.quit();
-    Ok(Measured { load_seconds, warmup, baselines, windows })
+    Ok(Measured { load_seconds, warmup, baselines, windows, search: None })
 }
 
 fn run_all(

@@ -16,6 +16,7 @@ use super::{
     engine::Engine,
     failure::Fault,
     observe::Observer,
+    search,
     trial::Attempt,
     warmup,
 };
@@ -26,6 +27,9 @@ pub(super) fn measure(
     engine: &mut Engine,
     load_seconds: f64,
 ) -> Result<Measured, Fault> {
+    if let Some(wanted) = attempt.trial.measure.search {
+        return search::measure(attempt, engine, wanted, load_seconds);
+    }
     let baselines = context_baseline(attempt, engine)?;
     let plan = plan(attempt, engine)?;
     let control = Arc::new(Control::new());
@@ -56,10 +60,10 @@ pub(super) fn measure(
         let fault = Fault::new(Phase::Window, "no-output", "no token arrived in any window");
         return Err(explain(fault, attempt.requests.as_ref().expect("it was just set")));
     }
-    Ok(Measured { load_seconds, warmup, baselines, windows })
+    Ok(Measured { load_seconds, warmup, baselines, windows, search: None })
 }
 
-fn drive(
+pub(super) fn drive(
     attempt: &mut Attempt<'_>,
     engine: &mut Engine,
     control: &Control,
@@ -94,7 +98,8 @@ fn drive(
     Ok((warmup, driven))
 }
 
-fn plan(attempt: &Attempt<'_>, engine: &Engine) -> Result<Plan, Fault> {
+/// The load as a study describes it.
+pub(super) fn plan(attempt: &Attempt<'_>, engine: &Engine) -> Result<Plan, Fault> {
     let trial = attempt.trial;
     let Drive::Http { protocol, base_path, served_model, body, reports_usage } =
         &engine.subject().drive

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{distribution::length, log::Request, log::real};
+use super::{
+    distribution::length,
+    log::{Request, real, seconds},
+};
 
 /// Bounds that a request must meet, in seconds; an absent bound always holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -14,6 +17,9 @@ pub struct Slo {
     /// Bound of the time for each output token after the first.
     #[serde(rename = "time_per_output_token_seconds")]
     pub time_per_output_token: Option<f64>,
+    /// Bound of every gap between consecutive chunks of the request.
+    #[serde(rename = "inter_token_latency_seconds")]
+    pub inter_token_latency: Option<f64>,
     /// Bound of the whole request.
     #[serde(rename = "request_latency_seconds")]
     pub request_latency: Option<f64>,
@@ -59,6 +65,7 @@ impl Slo {
         request.is_completed()
             && within(request.time_to_first_token(), self.time_to_first_token)
             && (single_token || within(request.time_per_output_token(), self.time_per_output_token))
+            && self.inter_token_latency.is_none_or(|bound| longest_gap(request) <= bound)
             && within(request.request_latency(), self.request_latency)
     }
 
@@ -86,10 +93,16 @@ impl Slo {
     }
 }
 
+/// The longest time between consecutive chunks in seconds; 0 for a single chunk.
+fn longest_gap(request: &Request) -> f64 {
+    let gaps = request.tokens.windows(2).map(|pair| seconds(pair[0].at_ns, pair[1].at_ns));
+    gaps.fold(0.0, f64::max)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::latency::Status;
+    use crate::{latency::Status, sse::TokenArrival};
 
     fn request(first_token_ms: u64, status: Status) -> Request {
         Request {
@@ -99,6 +112,17 @@ mod tests {
             status,
             ..Request::scheduled(0, 0)
         }
+    }
+
+    #[test]
+    fn one_long_gap_violates_its_bound() {
+        let slo = Slo { inter_token_latency: Some(0.05), ..Slo::default() };
+        let chunk = |ms: u64| TokenArrival { at_ns: ms * 1_000_000, tokens: 1 };
+        let mut steady = request(10, Status::Completed);
+        steady.tokens = vec![chunk(10), chunk(50), chunk(100)];
+        assert!(slo.is_met_by(&steady));
+        steady.tokens.push(chunk(151));
+        assert!(!slo.is_met_by(&steady));
     }
 
     #[test]

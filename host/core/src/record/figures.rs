@@ -104,6 +104,7 @@ pub fn figures(measured: &Measured) -> Vec<Figure> {
         );
     }
     exact("load_seconds", Some(measured.load_seconds));
+    exact("operating_load", measured.search.as_ref().and_then(|it| it.found));
     figures
 }
 

@@ -147,6 +147,24 @@ pub(super) const KEYS: &[Key] = &[
         "Percent of requests that must meet the bounds.",
     ),
     key(
+        "search.goal",
+        Kind::Choice(&["highest-load", "least-energy"]),
+        Some("\"highest-load\""),
+        "What a search looks for: the highest load that meets `[slo]`, or the least energy per token.",
+    ),
+    key(
+        "search.highest",
+        Kind::Positive,
+        None,
+        "Searches from the traffic's own rate or concurrency up to this one, on one engine.",
+    ),
+    key(
+        "search.tolerance",
+        Kind::Positive,
+        Some("0.05"),
+        "A search ends when the load is known to this part.",
+    ),
+    key(
         "measure.warmup",
         Kind::Warmup,
         Some("\"steady\""),

@@ -16,13 +16,14 @@ use crate::backend::{Runner, Value};
 
 mod vary;
 
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "name",
     "seed",
     "model",
     "workload",
     "traffic",
     "slo",
+    "search",
     "measure",
     "limits",
     "plugin",
@@ -79,7 +80,7 @@ impl Parser<'_> {
         for entry in entries {
             match entry.key.as_str() {
                 "name" | "seed" => self.key(&entry.key, &entry.key_span, &entry.node),
-                "model" | "workload" | "traffic" | "slo" | "measure" | "limits" => {
+                "model" | "workload" | "traffic" | "slo" | "search" | "measure" | "limits" => {
                     self.table(entry);
                 }
                 "plugin" | "sweep" | "exclude" | "experiment" => {}
@@ -114,6 +115,13 @@ impl Parser<'_> {
             settings::measure(&values),
             settings::limits(&values),
         );
+        let searches = self.values.keys().any(|path| path.starts_with("search."));
+        let lacks = searches && (measure.search.is_none() || slo.is_none());
+        if let Some(entry) = find("search").filter(|_| lacks) {
+            let fault = Fault::new("a search needs `search.highest` and an objective in `[slo]`");
+            self.fault(&entry.key_span, fault);
+            return None;
+        }
         Some(Study {
             name: self.name(),
             seed,

@@ -11,7 +11,7 @@ use super::{
     keys::{self, number, whole},
     problem::Fault,
 };
-use crate::{arrival::Arrival, backend::Value, workload::Length};
+use crate::{arrival::Arrival, backend::Value, search::Goal, workload::Length};
 
 /// The model to load.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +90,34 @@ pub enum Traffic {
 }
 
 impl Traffic {
+    /// The load in one number: requests a second or in flight, and whether it is whole; none where a trace or a ramp
+    /// says it.
+    pub fn level(&self) -> Option<(f64, bool)> {
+        match *self {
+            Self::ClosedLoop { concurrency } => Some((f64::from(concurrency.get()), true)),
+            Self::Constant { rate } | Self::Poisson { rate } | Self::Gamma { rate, .. } => {
+                Some((rate, false))
+            }
+            Self::Trace | Self::Ramp { .. } => None,
+        }
+    }
+
+    /// The same traffic at another load.
+    #[must_use]
+    pub fn at_level(&self, level: f64) -> Self {
+        match *self {
+            Self::ClosedLoop { concurrency } => {
+                let places = keys::float_to_whole(level.round());
+                let places = places.and_then(|it| u32::try_from(it).ok()).and_then(NonZeroU32::new);
+                Self::ClosedLoop { concurrency: places.unwrap_or(concurrency) }
+            }
+            Self::Constant { .. } => Self::Constant { rate: level },
+            Self::Poisson { .. } => Self::Poisson { rate: level },
+            Self::Gamma { burstiness, .. } => Self::Gamma { rate: level, burstiness },
+            Self::Trace | Self::Ramp { .. } => self.clone(),
+        }
+    }
+
     /// The arrival process; `offsets` are the times of the workload's trace in seconds.
     pub fn process(&self, offsets: Vec<f64>) -> Arrival {
         match *self {
@@ -213,6 +241,20 @@ pub struct MeasureSettings {
     pub order: Order,
     /// Pause between trials.
     pub rest: Rest,
+    /// Which load to look for; none: the traffic as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchSettings>,
+}
+
+/// A search for a load that meets the objective, from the traffic's own rate or concurrency upwards.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SearchSettings {
+    /// What is looked for.
+    pub goal: Goal,
+    /// The greatest rate or concurrency.
+    pub highest: f64,
+    /// The part to which the load shall be known.
+    pub tolerance: f64,
 }
 
 /// What ends a study early.
@@ -453,6 +495,11 @@ pub(super) fn measure(values: &Values<'_>) -> MeasureSettings {
             .text("measure.rest")
             .and_then(|text| duration::parse_pause(&text).ok())
             .map_or(Rest::Auto, Rest::Duration),
+        search: values.number("search.highest").map(|highest| SearchSettings {
+            goal: values.choice("search.goal"),
+            highest,
+            tolerance: values.number("search.tolerance").expect("has a default"),
+        }),
     }
 }
 

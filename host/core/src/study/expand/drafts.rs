@@ -9,7 +9,7 @@ use super::{
     super::{
         Experiment, ExperimentId, Settings, Study,
         experiment::{Table, compact, first_word},
-        settings::{Baseline, MeasureSettings, Model, Traffic, Warmup, Workload},
+        settings::{Baseline, MeasureSettings, Model, SearchSettings, Traffic, Warmup, Workload},
     },
     Expansion, Factor, Merged, Skipped,
     points::Points,
@@ -48,6 +48,8 @@ struct Measured {
     window_seconds: Option<f64>,
     windows: Option<u32>,
     baseline: Baseline,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    search: Option<SearchSettings>,
 }
 
 impl Part {
@@ -66,6 +68,7 @@ impl Part {
             window_seconds: server.then_some(measure.window.as_secs_f64()),
             windows: server.then_some(measure.windows.get()),
             baseline: measure.baseline,
+            search: measure.search.filter(|_| server),
         };
         let identity = serde_json::to_vec(&(
             "llem-experiment/1",

@@ -24,7 +24,7 @@ pub fn resolved(study: &Study, schemas: &BTreeMap<String, Schema>) -> String {
         text.push('\n');
     };
     line(format!("name = {}", quoted(&study.name)));
-    for table in ["", "model", "workload", "traffic", "slo", "measure", "limits"] {
+    for table in ["", "model", "workload", "traffic", "slo", "search", "measure", "limits"] {
         let lines = table_lines(study, table);
         if table.is_empty() {
             lines.into_iter().for_each(&mut line);
@@ -72,6 +72,7 @@ fn holds(study: &Study, path: &str) -> bool {
             workload(&values).is_ok_and(|it| it.source == Source::Synthetic)
         }
         path if path.starts_with("slo.") => study.slo.is_some(),
+        path if path.starts_with("search.") => study.measure.search.is_some(),
         _ => true,
     }
 }
