@@ -28,6 +28,9 @@ pub(crate) enum Command {
     Params(ParamsArgs),
     /// Show the results of a run
     Show(ShowArgs),
+    /// Write an HTML report of the results of a run
+    #[command(after_help = REPORT_EXAMPLES)]
+    Report(ReportArgs),
     /// Check the machine: instruments, engines, permissions
     Doctor(DoctorArgs),
     /// Write a commented study file to start from
@@ -53,6 +56,10 @@ const RUN_EXAMPLES: &str = "Examples:
   llem run study.toml --resume                 go on with the newest results of the study
   llem run study.toml --resume results/DIR     go on with these
   llem run study.toml --json > events.jsonl    events for a machine";
+
+const REPORT_EXAMPLES: &str = "Examples:
+  llem report results/DIR                      writes results/DIR/report.html
+  llem report results/DIR -o batching.html     one file, to be opened without a network";
 
 const PARAMS_EXAMPLES: &str = "Examples:
   llem params                                  all backends
@@ -140,6 +147,19 @@ pub(crate) struct ShowArgs {
     /// Write the summary as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Arguments of `llem report`.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Results directory
+    pub(crate) results: PathBuf,
+    /// File to write; default: `report.html` in the results directory; `-` is standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Id or label of an experiment whose power over time is shown however large the study is (can be repeated)
+    #[arg(long, value_name = "EXPERIMENT")]
+    pub(crate) trace: Vec<String>,
 }
 
 /// Arguments of `llem doctor`.

@@ -6,18 +6,21 @@ mod params;
 mod plan;
 mod plugin;
 mod plugins;
+mod report;
 mod run;
 mod show;
 mod write;
 
-use std::io::Write;
+use std::{io::Write, path::Path};
 
 use clap::CommandFactory;
+use llem_core::study::Experiment;
 
 use crate::{
     cli::{Cli, Command},
     diagnostics::Failure,
     exit::ExitStatus,
+    results::ResultSet,
 };
 
 /// Runs a subcommand.
@@ -26,6 +29,7 @@ pub(crate) fn run(command: Command) -> Result<ExitStatus, Failure> {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Params(args) => params::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Init(args) => write::init(&args),
@@ -55,4 +59,41 @@ fn output(text: &str) -> Result<ExitStatus, Failure> {
 fn output_json(value: &impl serde::Serialize) -> Result<ExitStatus, Failure> {
     let text = serde_json::to_string_pretty(value).expect("what llem prints has string keys only");
     output(&format!("{text}\n"))
+}
+
+/// Writes a file whole or not at all.
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let written = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(parent)
+        .and_then(|mut file| file.write_all(bytes).map(|()| file))
+        .and_then(|file| file.persist(path).map_err(|it| it.error));
+    match written {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure::message(
+            ExitStatus::Environment,
+            format!("failed to write `{}`: {error}", path.display()),
+        )),
+    }
+}
+
+/// The one experiment of some results that a text names by id, start of the id, or label.
+fn experiment<'a>(results: &'a ResultSet, wanted: &str) -> Result<&'a Experiment, Failure> {
+    match results.find(wanted)[..] {
+        [one] => Ok(one),
+        [] => Err(Failure::message(
+            ExitStatus::Usage,
+            format!("`{}` has no experiment `{wanted}`", results.path().display()),
+        )
+        .hint("`llem show RESULTS` lists ids and labels")),
+        ref several => {
+            let ids: Vec<String> = several.iter().take(5).map(|it| it.id.to_string()).collect();
+            Err(Failure::message(
+                ExitStatus::Usage,
+                format!("{} experiments match `{wanted}`: {}", several.len(), ids.join(", ")),
+            )
+            .hint("give more of the id"))
+        }
+    }
 }

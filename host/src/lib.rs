@@ -13,12 +13,15 @@ mod machine;
 mod models;
 mod planning;
 mod report;
+pub mod results;
 mod runner;
 mod store;
 
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser;
+
+pub use llem_core as core;
 
 use crate::exit::ExitStatus;
 

@@ -5,5 +5,7 @@
 mod journal;
 mod results;
 
-pub(crate) use journal::{Entry, Header, Journal, JournalError};
-pub(crate) use results::{Results, ResultsError};
+pub(crate) use journal::{Entry, Journal};
+pub use journal::{Header, JournalError};
+pub(crate) use results::Results;
+pub use results::ResultsError;

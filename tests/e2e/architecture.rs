@@ -18,7 +18,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("planning", &["diagnostics", "exit", "machine", "models", "runner"]),
     ("store", &[]),
     ("runner", &["models", "planning", "store"]),
-    ("report", &["cli", "diagnostics"]),
+    ("results", &["store"]),
+    ("report", &["cli", "diagnostics", "results"]),
     (
         "commands",
         &[
@@ -29,6 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "models",
             "planning",
             "report",
+            "results",
             "runner",
             "store",
         ],

@@ -14,6 +14,7 @@ fn version_and_help_succeed() {
         "plan",
         "params",
         "show",
+        "report",
         "doctor",
         "init",
         "schema",

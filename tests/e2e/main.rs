@@ -6,6 +6,7 @@ mod documents;
 mod failure;
 mod offline_and_server;
 mod plugin;
+mod report;
 mod resume;
 
 use llem_tests::Workspace;

@@ -1,5 +1,7 @@
 //! Harness shared by the end-to-end tests.
 
+pub mod synthetic;
+
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},

@@ -6,7 +6,6 @@ use llem_core::{
     energy::Instrument,
     event::Event,
     record::{Outcome, Record},
-    study::Expansion,
 };
 use llem_meter::{Instruments, Level, MeterOptions};
 
@@ -16,7 +15,8 @@ use crate::{
     exit::ExitStatus,
     machine::{self, Machine},
     planning::{self, Backends, Planned},
-    report::{self, Summary},
+    report,
+    results::{ResultSet, Summary},
     runner::{self, Bench, Cancel},
     store::{Entry, Header, Results, ResultsError},
 };
@@ -80,13 +80,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitStatus, Failure> {
 
 /// The summary of a results directory, from its plan and journal.
 pub(crate) fn summary_of(results: &Path) -> Result<Summary, Failure> {
-    let entries = Results::read(results).map_err(|it| unusable(&it))?;
-    let Some(Entry::Header(header)) = entries.first() else {
-        return Err(unusable(&ResultsError::NotResults(results.to_owned())));
-    };
-    let study = header.study.clone();
-    let plan: Expansion = Results::read_json(results, "plan.json").map_err(|it| unusable(&it))?;
-    Ok(report::summarise(&plan, &study, &records(entries, false)))
+    Ok(ResultSet::open(results).map_err(|it| unusable(&it))?.summary())
 }
 
 /// New results, or earlier ones with their records.
@@ -157,7 +151,7 @@ fn nothing_to_run(planned: &Planned) -> Failure {
         .hint("`llem plan` lists every skipped configuration")
 }
 
-fn unusable(error: &ResultsError) -> Failure {
+pub(crate) fn unusable(error: &ResultsError) -> Failure {
     let status = match error {
         ResultsError::Changed { .. }
         | ResultsError::NothingToResume { .. }

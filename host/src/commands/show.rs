@@ -1,12 +1,7 @@
 //! `llem show`: the results of a run.
 
 use super::output_json;
-use crate::{
-    cli::ShowArgs,
-    diagnostics::Failure,
-    exit::ExitStatus,
-    report::{self, Summary},
-};
+use crate::{cli::ShowArgs, diagnostics::Failure, exit::ExitStatus, report, results::Summary};
 
 /// Shows the summary of a results directory, computed again from its journal.
 pub(crate) fn run(args: &ShowArgs) -> Result<ExitStatus, Failure> {

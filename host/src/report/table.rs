@@ -5,11 +5,10 @@ use std::{fmt::Write as _, io::Write as _, path::Path};
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, presets};
 use llem_core::{backend::Mode, stats::Summary as Statistics, study::Expansion};
 
-use super::{
-    effects::Effect,
-    summary::{ExperimentSummary, FigureSummary, Summary},
+use crate::{
+    diagnostics::printable,
+    results::{Effect, ExperimentSummary, FigureSummary, Summary},
 };
-use crate::diagnostics::printable;
 
 /// Writes the tables to standard output.
 pub(crate) fn print_summary(summary: &Summary, results: &Path) {

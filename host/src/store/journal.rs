@@ -36,26 +36,26 @@ pub(crate) enum Entry {
 
 /// What a results directory is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Header {
+pub struct Header {
     /// Version of the journal's format.
-    pub(crate) format: u32,
+    pub format: u32,
     /// Version of llem.
-    pub(crate) llem: String,
+    pub llem: String,
     /// Name of the study.
-    pub(crate) study: String,
+    pub study: String,
     /// RFC 3339 in UTC.
-    pub(crate) started_at: String,
+    pub started_at: String,
     /// Ids of the experiments, in the order of the plan.
-    pub(crate) experiments: Vec<String>,
+    pub experiments: Vec<String>,
     /// Components by plugin: name and SHA-256.
-    pub(crate) plugins: Vec<(String, String)>,
+    pub plugins: Vec<(String, String)>,
     /// Seed of every random choice.
-    pub(crate) seed: u64,
+    pub seed: u64,
 }
 
 /// Why a journal can't be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum JournalError {
+pub enum JournalError {
     /// Reading or writing failed.
     #[error("failed to {doing} the journal `{}`", path.display())]
     Io {

@@ -21,7 +21,7 @@ pub(crate) struct Results {
 
 /// Why a results directory can't be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ResultsError {
+pub enum ResultsError {
     /// Reading or writing failed.
     #[error("failed to use the results at `{}`", path.display())]
     Io {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::{
+    compare::Comparison,
     resample::bca,
     sample::{Sample, mean, standard_deviation},
 };
@@ -116,6 +117,42 @@ pub fn of_groups(groups: &[Sample], coverage: f64) -> Option<Estimate> {
     let estimate = t(&means, coverage)?;
     let estimate = if positive { exponential(estimate) } else { estimate };
     Some(Estimate { method: Method::Hierarchical, ..estimate })
+}
+
+/// Second over first of two independent samples of values above zero, with Welch's interval (Biometrika 34 (1947) 28)
+/// on the logarithms; none where either has fewer than two values or one that is not above zero.
+///
+/// ```
+/// use llem_core::stats::{Sample, confidence};
+/// let of = |values: &[f64]| Sample::new(values.to_vec()).unwrap();
+/// let found = confidence::ratio(&of(&[1.0, 1.01, 0.99]), &of(&[2.0, 2.02]), 0.95).unwrap();
+/// assert!(found.ratio.interval.contains(2.01) && found.p_value < 0.01);
+/// ```
+pub fn ratio(first: &Sample, second: &Sample, coverage: f64) -> Option<Comparison> {
+    if !first.is_positive() || !second.is_positive() {
+        return None;
+    }
+    let of = |sample: &Sample| {
+        let logs: Vec<f64> = sample.values().iter().map(|it| it.ln()).collect();
+        let variance = standard_deviation(&logs)?.powi(2) / length(logs.len());
+        Some((mean(&logs), variance, length(logs.len() - 1)))
+    };
+    let ((one, its, few), (other, others, more)) = (of(first)?, of(second)?);
+    let variance = its + others;
+    let freedom = if variance > 0.0 {
+        variance.powi(2) / (its.powi(2) / few + others.powi(2) / more)
+    } else {
+        few + more
+    };
+    let difference = other - one;
+    let error = variance.sqrt();
+    let p_value = if error > 0.0 {
+        t_p_value(difference / error, freedom)
+    } else {
+        f64::from(u8::from(difference == 0.0))
+    };
+    let ratio = exponential(from_error(difference, error, freedom, coverage));
+    Some(Comparison { ratio, p_value, blocks: first.len().min(second.len()) })
 }
 
 /// Arithmetic mean with Student's interval.

@@ -5,118 +5,121 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use llem_core::{
     backend::Mode,
-    record::{Figure, Outcome, Record, figure_of, figures, primary_scope},
+    record::{Figure, Outcome, Record, figure_of, primary_scope},
     repeat::coverage,
     stats::{Sample, Summary as Statistics},
-    study::Expansion,
 };
 use serde::{Deserialize, Serialize};
 
-use super::effects::{self, Effect};
+use super::{
+    ResultSet, Trial,
+    effects::{self, Effect},
+};
 
 /// The results of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Summary {
+pub struct Summary {
     /// Name of the study.
-    pub(crate) study: String,
+    pub study: String,
     /// The figure that experiments are compared by.
-    pub(crate) primary: String,
+    pub primary: String,
     /// Coverage of the intervals.
-    pub(crate) coverage: f64,
+    pub coverage: f64,
     /// One entry an experiment, in the order of the plan.
-    pub(crate) experiments: Vec<ExperimentSummary>,
+    pub experiments: Vec<ExperimentSummary>,
     /// How much each swept setting changed the primary figure.
-    pub(crate) effects: Vec<Effect>,
+    pub effects: Vec<Effect>,
     /// Instruments that the energies are from, for people.
-    pub(crate) instruments: Vec<String>,
+    pub instruments: Vec<String>,
     /// Configurations that can't run.
-    pub(crate) skipped: usize,
+    pub skipped: usize,
     /// Configurations that are the same as another one.
-    pub(crate) merged: usize,
+    pub merged: usize,
     /// Warnings of the trials, each once, with how many trials had it.
-    pub(crate) warnings: Vec<(String, u32)>,
+    pub warnings: Vec<(String, u32)>,
 }
 
 /// The results of one experiment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct ExperimentSummary {
+pub struct ExperimentSummary {
     /// Its id.
-    pub(crate) id: String,
+    pub id: String,
     /// Its swept settings.
-    pub(crate) label: String,
+    pub label: String,
     /// Its backend.
-    pub(crate) plugin: String,
+    pub plugin: String,
     /// How the engine was driven.
-    pub(crate) mode: Mode,
+    pub mode: Mode,
     /// Trials with figures.
-    pub(crate) completed: u32,
+    pub completed: u32,
     /// Trials without, by why.
-    pub(crate) failures: Vec<String>,
+    pub failures: Vec<String>,
     /// Statistics of each figure over the trials.
-    pub(crate) figures: BTreeMap<String, FigureSummary>,
+    pub figures: BTreeMap<String, FigureSummary>,
 }
 
 /// Statistics of one figure.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct FigureSummary {
+pub struct FigureSummary {
     /// Over the trials.
     #[serde(flatten)]
-    pub(crate) statistics: Statistics,
+    pub statistics: Statistics,
     /// Whether any trial's value rests on a model's estimate.
-    pub(crate) estimated: bool,
+    pub estimated: bool,
     /// Whether all instruments' verdicts let it be ranked.
-    pub(crate) ranked: bool,
+    pub ranked: bool,
 }
 
-/// Summarises the records of a run.
-pub(crate) fn summarise(expansion: &Expansion, study: &str, records: &[Record]) -> Summary {
-    let measure = expansion.experiments.first().map(|it| &it.measure);
+/// Summarises a run from its trials.
+pub(super) fn of(results: &ResultSet, trials: &[Trial<'_>]) -> Summary {
+    let plan = results.plan();
+    let measure = plan.experiments.first().map(|it| &it.measure);
     let primary =
         measure.and_then(|it| figure_of(&it.primary)).unwrap_or("energy_per_output_token_joules");
-    let coverage = measure.map_or(0.95, |it| coverage(&it.repeats));
-    let mut by_experiment: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
-    for record in records {
-        by_experiment.entry(&record.trial.experiment).or_default().push(record);
+    let coverage = coverage_of(results);
+    let mut by_experiment: Vec<Vec<&Trial<'_>>> = vec![Vec::new(); plan.experiments.len()];
+    for trial in trials {
+        by_experiment[trial.index].push(trial);
     }
-    let experiments: Vec<ExperimentSummary> = expansion
+    let experiments: Vec<ExperimentSummary> = plan
         .experiments
         .iter()
-        .map(|experiment| {
-            let id = experiment.id.to_string();
-            let records = by_experiment.remove(id.as_str()).unwrap_or_default();
-            ExperimentSummary {
-                label: experiment.label.clone(),
-                plugin: experiment.plugin.to_string(),
-                mode: experiment.mode,
-                completed: u32::try_from(records.iter().filter(|it| it.is_completed()).count())
-                    .unwrap_or(u32::MAX),
-                failures: records.iter().filter_map(|it| failure(it)).collect(),
-                figures: figure_summaries(&records, coverage),
-                id,
-            }
+        .zip(by_experiment)
+        .map(|(experiment, trials)| ExperimentSummary {
+            id: experiment.id.to_string(),
+            label: experiment.label.clone(),
+            plugin: experiment.plugin.to_string(),
+            mode: experiment.mode,
+            completed: u32::try_from(trials.iter().filter(|it| it.record.is_completed()).count())
+                .unwrap_or(u32::MAX),
+            failures: trials.iter().filter_map(|it| failure(it.record)).collect(),
+            figures: figure_summaries(&trials, coverage),
         })
         .collect();
     Summary {
-        study: study.to_owned(),
+        study: results.study().to_owned(),
         primary: primary.to_owned(),
         coverage,
-        effects: effects::of(expansion, records, primary, coverage),
+        effects: effects::of(plan, trials, primary, coverage),
         experiments,
-        instruments: instruments(records),
-        skipped: expansion.skipped.len(),
-        merged: expansion.merged.iter().map(|it| it.others.len()).sum(),
-        warnings: warnings(records),
+        instruments: instruments(results.records()),
+        skipped: plan.skipped.len(),
+        merged: plan.merged.iter().map(|it| it.others.len()).sum(),
+        warnings: warnings(results.records()),
     }
 }
 
-fn figure_summaries(records: &[&Record], coverage: f64) -> BTreeMap<String, FigureSummary> {
-    let mut values: BTreeMap<String, Vec<Figure>> = BTreeMap::new();
-    for measured in records.iter().filter_map(|it| it.measured()) {
-        for figure in figures(measured) {
-            values.entry(figure.name.clone()).or_default().push(figure);
-        }
+/// Coverage of the intervals of a run.
+pub(super) fn coverage_of(results: &ResultSet) -> f64 {
+    results.experiments().first().map_or(0.95, |it| coverage(&it.measure.repeats))
+}
+
+fn figure_summaries(trials: &[&Trial<'_>], coverage: f64) -> BTreeMap<String, FigureSummary> {
+    let mut values: BTreeMap<&str, Vec<&Figure>> = BTreeMap::new();
+    for figure in trials.iter().flat_map(|it| &it.figures) {
+        values.entry(&figure.name).or_default().push(figure);
     }
-    let summary = |figures: Vec<Figure>| {
+    let summary = |figures: Vec<&Figure>| {
         let sample = Sample::new(figures.iter().map(|it| it.value).collect()).ok()?;
         Some(FigureSummary {
             statistics: sample.summary(coverage),
@@ -124,7 +127,7 @@ fn figure_summaries(records: &[&Record], coverage: f64) -> BTreeMap<String, Figu
             ranked: figures.iter().all(|it| it.ranked),
         })
     };
-    values.into_iter().filter_map(|(name, it)| Some((name, summary(it)?))).collect()
+    values.into_iter().filter_map(|(name, it)| Some((name.to_owned(), summary(it)?))).collect()
 }
 
 fn failure(record: &Record) -> Option<String> {

@@ -1,0 +1,34 @@
+//! Results of a run, read back: what the commands show, compare and export, and what a program that
+//! links this crate works with.
+//!
+//! Reads only; runs nothing and writes nothing. A directory that an interrupted run left is read as
+//! well as a finished one.
+//!
+//! ```
+//! use llem::results::ResultSet;
+//!
+//! # let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/h100/pytorch-batch");
+//! let results = ResultSet::open(directory)?;
+//! let energies: Vec<f64> =
+//!     results.trials().filter_map(|trial| trial.figure("energy_per_output_token_joules")).collect();
+//! assert!(energies.iter().all(|it| *it > 0.0));
+//! # Ok::<(), llem::results::ResultsError>(())
+//! ```
+
+mod columns;
+mod comparison;
+mod effects;
+mod front;
+mod parameters;
+mod set;
+mod summary;
+
+pub use columns::{Column, column};
+pub use comparison::{Comparison, Difference, Ratio, compare};
+pub use effects::{Effect, Interaction, Level};
+pub use front::{FRONT, FrontPoint, front};
+pub use parameters::{Parameter, Setting, parameters};
+pub use set::{ResultSet, Trial};
+pub use summary::{ExperimentSummary, FigureSummary, Summary};
+
+pub use crate::store::{Header, JournalError, ResultsError};

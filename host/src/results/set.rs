@@ -1,0 +1,201 @@
+//! A results directory, read whole.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use llem_core::{
+    energy::Series,
+    latency::RequestLog,
+    record::{Figure, Record, TrialId, figures},
+    study::{Expansion, Experiment},
+};
+
+use super::Summary;
+use crate::store::{self, Entry, Header, ResultsError};
+
+/// Everything that a results directory holds beside raw series, request logs and engine logs.
+///
+/// ```
+/// use llem::results::ResultSet;
+///
+/// # let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/h100/pytorch-batch");
+/// let results = ResultSet::open(directory)?;
+/// assert_eq!(results.study(), "pytorch-batch");
+/// assert_eq!(results.experiments().len(), 3);
+/// for experiment in &results.summary().experiments {
+///     let energy = &experiment.figures["energy_per_output_token_joules"].statistics;
+///     let estimate = energy.estimate.expect("there are several repeats");
+///     println!("{}: {} J, {:?}", experiment.label, estimate.point, estimate.interval);
+/// }
+/// # Ok::<(), llem::results::ResultsError>(())
+/// ```
+#[derive(Debug)]
+pub struct ResultSet {
+    path: PathBuf,
+    header: Header,
+    plan: Expansion,
+    records: Vec<Record>,
+    unfinished: Vec<TrialId>,
+    environment: Option<serde_json::Value>,
+    study_file: Option<String>,
+    /// Index of each experiment in the plan.
+    index: BTreeMap<String, usize>,
+}
+
+/// One trial of an experiment, with its figures.
+#[derive(Clone, Debug)]
+pub struct Trial<'a> {
+    /// Index of the experiment in the plan.
+    pub index: usize,
+    /// The experiment.
+    pub experiment: &'a Experiment,
+    /// Its record.
+    pub record: &'a Record,
+    /// Its figures; empty where it failed.
+    pub figures: Vec<Figure>,
+}
+
+impl Trial<'_> {
+    /// A figure by its name, such as `energy_per_output_token_joules`.
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        self.figures.iter().find(|it| it.name == name).map(|it| it.value)
+    }
+}
+
+impl ResultSet {
+    /// Reads a results directory.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, ResultsError> {
+        let path = path.as_ref().to_owned();
+        let mut entries = store::Results::read(&path)?.into_iter();
+        let Some(Entry::Header(header)) = entries.next() else {
+            return Err(ResultsError::NotResults(path));
+        };
+        let plan: Expansion = store::Results::read_json(&path, "plan.json")?;
+        let environment = match store::Results::read_json(&path, "environment.json") {
+            Ok(environment) => Some(environment),
+            Err(ResultsError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound =>
+            {
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        // A trial that was run again replaces its earlier record.
+        let mut last: BTreeMap<TrialId, Option<Record>> = BTreeMap::new();
+        for entry in entries {
+            match entry {
+                Entry::TrialStarted { trial } => drop(last.entry(trial).or_default()),
+                Entry::Record(record) => drop(last.insert(record.trial.clone(), Some(*record))),
+                Entry::Header(_) | Entry::Resumed { .. } => (),
+            }
+        }
+        let index: BTreeMap<String, usize> =
+            plan.experiments.iter().enumerate().map(|(at, it)| (it.id.to_string(), at)).collect();
+        let mut unfinished = Vec::new();
+        let mut records = Vec::with_capacity(last.len());
+        for (trial, record) in last {
+            match record {
+                Some(record) => records.push(record),
+                None => unfinished.push(trial),
+            }
+        }
+        records.sort_by_key(|it| (index.get(&it.trial.experiment).copied(), it.trial.repeat));
+        let study_file = std::fs::read_to_string(path.join("study.toml")).ok();
+        Ok(Self { path, header, plan, records, unfinished, environment, study_file, index })
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Name of the study.
+    pub fn study(&self) -> &str {
+        &self.header.study
+    }
+
+    /// What the run began with: version, seed, plugins.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// What the study came to, skipped and merged configurations included.
+    pub fn plan(&self) -> &Expansion {
+        &self.plan
+    }
+
+    /// The experiments, in the order of the plan.
+    pub fn experiments(&self) -> &[Experiment] {
+        &self.plan.experiments
+    }
+
+    /// The record of each trial, in the order of the plan, then of the repeats.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// Trials that were begun and never recorded: the run was stopped in them.
+    pub fn unfinished(&self) -> &[TrialId] {
+        &self.unfinished
+    }
+
+    /// The machine, as `environment.json` describes it; none where the file is missing.
+    pub fn environment(&self) -> Option<&serde_json::Value> {
+        self.environment.as_ref()
+    }
+
+    /// The study file as it was run.
+    pub fn study_file(&self) -> Option<&str> {
+        self.study_file.as_deref()
+    }
+
+    /// The trials with their figures.
+    pub fn trials(&self) -> impl Iterator<Item = Trial<'_>> {
+        self.records.iter().filter_map(|record| {
+            let index = *self.index.get(&record.trial.experiment)?;
+            Some(Trial {
+                index,
+                experiment: &self.plan.experiments[index],
+                record,
+                figures: record.measured().map(figures).unwrap_or_default(),
+            })
+        })
+    }
+
+    /// Statistics of each experiment and the effects of what was varied.
+    pub fn summary(&self) -> Summary {
+        self.summary_of(&self.trials().collect::<Vec<_>>())
+    }
+
+    /// The same from trials that are at hand.
+    pub fn summary_of(&self, trials: &[Trial<'_>]) -> Summary {
+        super::summary::of(self, trials)
+    }
+
+    /// The experiments whose id begins with a text or whose label is it.
+    pub fn find(&self, wanted: &str) -> Vec<&Experiment> {
+        let exact: Vec<&Experiment> =
+            self.plan.experiments.iter().filter(|it| it.label == wanted).collect();
+        if !exact.is_empty() || wanted.is_empty() {
+            return exact;
+        }
+        self.plan.experiments.iter().filter(|it| it.id.to_string().starts_with(wanted)).collect()
+    }
+
+    /// What the meters recorded in a trial; none where it was not kept.
+    pub fn series(&self, trial: &TrialId) -> Option<Vec<Series>> {
+        self.raw("series", trial)
+    }
+
+    /// The request log of a trial; none where it was not kept.
+    pub fn requests(&self, trial: &TrialId) -> Option<RequestLog> {
+        self.raw("requests", trial)
+    }
+
+    fn raw<T: serde::de::DeserializeOwned>(&self, kind: &str, trial: &TrialId) -> Option<T> {
+        let name = format!("{kind}/{}-{}.json", trial.experiment, trial.repeat);
+        store::Results::read_json(&self.path, &name).ok()
+    }
+}
