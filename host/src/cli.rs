@@ -210,6 +210,32 @@ pub(crate) struct PluginsArgs {
 pub(crate) enum PluginCommand {
     /// Hold a component to the contract; exit code 1 where it breaks a rule
     Test(PluginTestArgs),
+    /// Write a project for a backend of your own
+    New(PluginNewArgs),
+}
+
+/// Arguments of `llem plugin new`.
+#[derive(Debug, Args)]
+pub(crate) struct PluginNewArgs {
+    /// Name of the backend and of its directory
+    pub(crate) name: String,
+    /// Language to write it in
+    #[arg(long, value_enum, default_value = "rust")]
+    pub(crate) lang: Language,
+    /// Rust: use the SDK of this directory instead of a copy within the project
+    #[arg(long, value_name = "DIR")]
+    pub(crate) sdk: Option<PathBuf>,
+}
+
+/// Language of a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    /// The SDK, about 60 lines.
+    Rust,
+    /// Through componentize-py.
+    Python,
+    /// Through jco.
+    Js,
 }
 
 /// Arguments of `llem plugin test`.

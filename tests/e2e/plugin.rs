@@ -24,3 +24,23 @@ fn a_component_is_held_to_the_contract_by_rule() {
     let missing = workspace.llem(&["plugin", "test", "./nowhere.wasm"]);
     assert_eq!(missing.code, Some(2), "{}", missing.stderr);
 }
+
+#[test]
+fn a_new_project_is_complete_and_never_written_over() {
+    let workspace = workspace();
+    for (name, lang, file) in [
+        ("a", "rust", "vendor/sdk/src/server.rs"),
+        ("b", "python", "app.py"),
+        ("c", "js", "app.js"),
+    ] {
+        let answer = workspace.llem(&["plugin", "new", name, "--lang", lang]);
+        assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+        for file in [file, "README.md", "study.toml", "wit/world.wit"] {
+            let text = std::fs::read_to_string(workspace.path().join(name).join(file));
+            let text = text.unwrap_or_else(|error| panic!("{name}/{file}: {error}"));
+            assert!(!text.contains("@ID@") && !text.contains("@SDK@"), "{name}/{file}");
+        }
+    }
+    assert_eq!(workspace.llem(&["plugin", "new", "a"]).code, Some(2));
+    assert_eq!(workspace.llem(&["plugin", "new", "../x"]).code, Some(2));
+}

@@ -1,6 +1,7 @@
 //! Runs real components: the committed ones, and one that misbehaves on request.
 
 mod bundled;
+mod contract;
 mod fresh;
 mod hostile;
 mod loading;
