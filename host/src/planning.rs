@@ -4,6 +4,7 @@ mod backend;
 mod grant;
 mod release;
 mod trials;
+mod truncate;
 
 pub(crate) use backend::{Backend, Backends, broken};
 pub(crate) use grant::name as permission_name;

@@ -278,8 +278,11 @@ fn workload(
         Source::Dataset(name) => {
             let (path, text) = read(directory, name)?;
             let length = settings.output_tokens.as_ref().map(Length::max);
-            let prompts = parse_dataset(&text, length)
+            let mut prompts = parse_dataset(&text, length)
                 .map_err(|it| bad(format!("`{}`: {it}", path.display())))?;
+            if let Some(limit) = settings.input_tokens.as_ref().map(Length::max) {
+                super::truncate::truncate(&mut prompts, limit, model).map_err(bad)?;
+            }
             let dataset = Dataset::new(prompts, seed);
             dataset
                 .map(Workload::Dataset)
