@@ -28,6 +28,11 @@ pub(crate) enum Command {
     Params(ParamsArgs),
     /// Show the results of a run
     Show(ShowArgs),
+    /// Compare the experiments that two results share
+    Compare(CompareArgs),
+    /// Export results as a table
+    #[command(after_help = EXPORT_EXAMPLES)]
+    Export(ExportArgs),
     /// Write an HTML report of the results of a run
     #[command(after_help = REPORT_EXAMPLES)]
     Report(ReportArgs),
@@ -56,6 +61,11 @@ const RUN_EXAMPLES: &str = "Examples:
   llem run study.toml --resume                 go on with the newest results of the study
   llem run study.toml --resume results/DIR     go on with these
   llem run study.toml --json > events.jsonl    events for a machine";
+
+const EXPORT_EXAMPLES: &str = "Examples:
+  llem export results/DIR --format csv -o trials.csv
+  llem export results/DIR --format jsonl --rows experiments
+  llem export results/DIR --format latex       headline figures for a paper";
 
 const REPORT_EXAMPLES: &str = "Examples:
   llem report results/DIR                      writes results/DIR/report.html
@@ -144,9 +154,64 @@ pub(crate) struct ParamsArgs {
 pub(crate) struct ShowArgs {
     /// Results directory
     pub(crate) results: PathBuf,
+    /// One experiment, by id, start of the id, or label, with each of its trials
+    pub(crate) experiment: Option<String>,
     /// Write the summary as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Arguments of `llem compare`.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// Results directory to compare with
+    pub(crate) first: PathBuf,
+    /// Results directory that is compared
+    pub(crate) second: PathBuf,
+    /// Figure or metric to compare (can be repeated); default: energy, throughput and time to first token
+    #[arg(long, value_name = "NAME")]
+    pub(crate) figure: Vec<String>,
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `llem export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// Results directory
+    pub(crate) results: PathBuf,
+    /// Format
+    #[arg(long, value_enum)]
+    pub(crate) format: ExportFormat,
+    /// What a row is, in CSV and JSON lines; the other formats have one an experiment
+    #[arg(long, value_enum, default_value = "trials")]
+    pub(crate) rows: ExportRows,
+    /// File to write; default: standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// Formats of tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// Comma-separated values.
+    Csv,
+    /// One JSON object a line.
+    Jsonl,
+    /// LaTeX table of the headline figures.
+    Latex,
+    /// Markdown table of the headline figures.
+    Markdown,
+}
+
+/// What a row of a table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportRows {
+    /// Every trial.
+    Trials,
+    /// Every experiment, with intervals.
+    Experiments,
 }
 
 /// Arguments of `llem report`.

@@ -1,6 +1,8 @@
 //! Answers of the command line, one file a subcommand.
 
+mod compare;
 mod doctor;
+mod export;
 mod import;
 mod params;
 mod plan;
@@ -29,6 +31,8 @@ pub(crate) fn run(command: Command) -> Result<ExitStatus, Failure> {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Params(args) => params::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Doctor(args) => doctor::run(&args),

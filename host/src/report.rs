@@ -1,9 +1,10 @@
 //! What people and machines see: live progress, the final tables. Consumes events and records, and
 //! knows no process and no device.
 
+pub(crate) mod export;
 pub(crate) mod html;
 mod progress;
 mod table;
 
 pub(crate) use progress::reporter;
-pub(crate) use table::{listed_skipped, print_summary};
+pub(crate) use table::{listed_skipped, print_experiment, print_summary, ratios};

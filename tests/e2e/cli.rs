@@ -15,6 +15,8 @@ fn version_and_help_succeed() {
         "params",
         "show",
         "report",
+        "compare",
+        "export",
         "doctor",
         "init",
         "schema",

@@ -59,3 +59,47 @@ fn an_unknown_experiment_is_named_with_what_to_do() {
 fn path(of: &Path) -> &str {
     of.to_str().expect("UTF-8")
 }
+
+#[test]
+fn an_export_has_every_trial_and_a_table_every_experiment() {
+    let workspace = workspace();
+    let csv = workspace.llem(&["export", H100, "--format", "csv"]);
+    let jsonl = workspace.llem(&["export", H100, "--format", "jsonl"]);
+    assert_eq!((csv.code, jsonl.code), (Some(0), Some(0)), "{}{}", csv.stderr, jsonl.stderr);
+    let shown = workspace.llem(&["show", "--json", H100]);
+    let summary: serde_json::Value = serde_json::from_str(&shown.stdout).expect("JSON");
+    let experiments = summary["experiments"].as_array().expect("a list");
+    let trials: u64 = experiments.iter().filter_map(|it| it["completed"].as_u64()).sum();
+    let rows: Vec<serde_json::Value> =
+        jsonl.stdout.lines().map(|it| serde_json::from_str(it).expect("JSON")).collect();
+    let completed = rows.iter().filter(|it| it["status"] == "completed");
+    assert_eq!(u64::try_from(completed.count()).expect("few"), trials);
+    assert_eq!(csv.stdout.lines().count(), rows.len() + 1);
+    assert!(rows.iter().all(|it| it["set.engine.batch_size"].is_number()), "{rows:?}");
+    let table = workspace.llem(&["export", H100, "--format", "markdown"]).stdout;
+    assert_eq!(table.lines().count(), experiments.len() + 2, "{table}");
+    assert!(workspace.llem(&["export", H100, "--format", "latex"]).stdout.contains("batch\\_size"));
+}
+
+#[test]
+fn results_compared_with_themselves_do_not_differ() {
+    let answer = workspace().llem(&["compare", H100, H100]);
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    assert!(
+        answer.stdout.contains("1.0000 [") && answer.stdout.contains("are the same"),
+        "{}",
+        answer.stdout
+    );
+    let other = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/h100/pytorch-baseline");
+    let answer = workspace().llem(&["compare", H100, other]);
+    assert_eq!(answer.code, Some(2), "{}", answer.stdout);
+}
+
+#[test]
+fn one_experiment_is_shown_with_its_trials() {
+    let answer = workspace().llem(&["show", H100, "batch_size=8"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    for part in ["f496d674e16cf67e", "energy_per_output_token_joules", "#1"] {
+        assert!(answer.stdout.contains(part), "{part} in {}", answer.stdout);
+    }
+}

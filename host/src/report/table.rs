@@ -3,11 +3,15 @@
 use std::{fmt::Write as _, io::Write as _, path::Path};
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, presets};
-use llem_core::{backend::Mode, stats::Summary as Statistics, study::Expansion};
+use llem_core::{
+    backend::Mode,
+    stats::Summary as Statistics,
+    study::{Expansion, Experiment},
+};
 
 use crate::{
     diagnostics::printable,
-    results::{Effect, ExperimentSummary, FigureSummary, Summary},
+    results::{Comparison, Effect, ExperimentSummary, FigureSummary, ResultSet, Summary, column},
 };
 
 /// Writes the tables to standard output.
@@ -25,6 +29,61 @@ pub(crate) fn print_summary(summary: &Summary, results: &Path) {
     text.push_str(&notes(summary));
     writeln!(text, "results in {}", results.display()).expect("writing to a string does not fail");
     drop(std::io::stdout().lock().write_all(text.as_bytes()));
+}
+
+/// Writes one experiment to standard output: what was set, each figure with its interval and trials.
+pub(crate) fn print_experiment(results: &ResultSet, summary: &Summary, experiment: &Experiment) {
+    let id = experiment.id.to_string();
+    let mut text = format!("\n{} {}\n", id, printable(&experiment.label));
+    for (path, value) in experiment.settings.iter() {
+        writeln!(text, "  {path} = {}", printable(&value.to_string())).expect("a string");
+    }
+    let trials: Vec<_> = results.trials().filter(|it| it.record.trial.experiment == id).collect();
+    let mut header = vec!["figure".to_owned(), "mean [interval]".to_owned()];
+    header.extend(trials.iter().map(|it| format!("#{}", it.record.trial.repeat)));
+    let mut figures = table(&header.iter().map(String::as_str).collect::<Vec<_>>());
+    let own = summary.experiments.iter().find(|it| it.id == id);
+    for (name, figure) in own.into_iter().flat_map(|it| &it.figures) {
+        let unit = column(name).unit;
+        let mut row = vec![name.clone(), shown(figure, unit)];
+        let value = |it: Option<f64>| it.map_or_else(|| "-".to_owned(), |it| scaled(it, unit));
+        row.extend(trials.iter().map(|it| value(it.figure(name))));
+        figures.add_row(row);
+    }
+    writeln!(text, "\n{figures}\n").expect("a string");
+    for failure in own.into_iter().flat_map(|it| &it.failures) {
+        writeln!(text, "failed: {}", printable(failure)).expect("a string");
+    }
+    for (trial, warning) in
+        trials.iter().flat_map(|it| it.record.warnings.iter().map(move |warning| (it, warning)))
+    {
+        let repeat = trial.record.trial.repeat;
+        writeln!(text, "warning (#{repeat}): {}", printable(warning)).expect("a string");
+    }
+    drop(std::io::stdout().lock().write_all(text.as_bytes()));
+}
+
+/// The ratios of a comparison.
+pub(crate) fn ratios(comparison: &Comparison) -> Table {
+    let mut table =
+        table(&["experiment", "figure", "first", "second", "second over first [interval]", "p"]);
+    for it in &comparison.ratios {
+        let unit = column(&it.figure).unit;
+        let about = if it.estimated { "~" } else { "" };
+        let ratio = it.ratio.map_or_else(
+            || "needs two trials in each".to_owned(),
+            |it| format!("{:.4} [{:.4}, {:.4}]", it.point, it.interval.low, it.interval.high),
+        );
+        table.add_row([
+            printable(&it.label),
+            column(&it.figure).title,
+            format!("{about}{}", scaled(it.first, unit)),
+            format!("{about}{}", scaled(it.second, unit)),
+            ratio,
+            it.p_value.map_or_else(|| "-".to_owned(), |it| format!("{it:.2e}")),
+        ]);
+    }
+    table
 }
 
 /// Skipped and merged configurations, for `llem plan`.
