@@ -2,6 +2,7 @@
 
 mod backend;
 mod grant;
+mod groups;
 mod release;
 mod trials;
 mod truncate;

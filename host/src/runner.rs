@@ -1,6 +1,7 @@
 //! Carries out the trials of a study: one at a time, each from start to clean stop, each recorded
 //! before the next begins. Emits events and formats nothing.
 
+mod agenda;
 mod cancel;
 mod dispatcher;
 mod drive;
@@ -11,6 +12,7 @@ mod offline;
 mod repeats;
 mod search;
 mod server;
+mod shared;
 mod trial;
 mod warmup;
 

@@ -138,3 +138,52 @@ fn an_engine_on_an_occupied_port_says_so() {
     assert_ne!(answer.code, Some(0));
     assert!(answer.stderr.contains("in use"), "{}", answer.stderr);
 }
+
+#[test]
+fn a_trial_that_takes_too_long_fails_and_names_its_limit() {
+    let workspace = workspace();
+    let study = small_study("[traffic]\nconcurrency = 1\n[limits]\ntrial = \"1s\"");
+    workspace.write("study.toml", &study.replace("window = \"1s\"", "window = \"60s\""));
+    let answer = workspace.llem(&["run", "study.toml"]);
+    assert_eq!(answer.code, Some(1), "{}", answer.stderr);
+    let failure = &workspace.records()[0]["outcome"];
+    assert_eq!(failure["kind"], "timeout", "{failure:#}");
+    assert!(failure["message"].as_str().is_some_and(|it| it.contains("within 1.0 s")));
+}
+
+#[test]
+fn a_study_ends_within_its_time_and_goes_on_with_more() {
+    let workspace = workspace();
+    let study = |limit: &str| {
+        let study =
+            small_study(&format!("[traffic]\nconcurrency = 1\n[limits]\nstudy = \"{limit}\""));
+        study.replace("repeats = 1", "repeats = 4").replace("window = \"1s\"", "window = \"2s\"")
+    };
+    workspace.write("study.toml", &study("3s"));
+    let answer = workspace.llem(&["run", "study.toml"]);
+    assert_eq!(answer.code, Some(1), "{}", answer.stderr);
+    assert!(answer.stderr.contains("time is used up"), "{}", answer.stderr);
+    let before = workspace.records().len();
+    assert!(before < 4, "{before} trials of 2 s in 3 s");
+    workspace.write("study.toml", &study("10min"));
+    let answer = workspace.llem(&["run", "study.toml", "--resume"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    let records = workspace.records();
+    assert_eq!(records.len(), 4);
+    assert!(records.iter().all(|it| it["outcome"]["status"] == "completed"));
+}
+
+#[test]
+fn failures_in_a_row_open_the_circuit_and_a_failed_probe_ends_the_study() {
+    let workspace = workspace();
+    workspace.write("broken.gguf", "this is no model");
+    let study = small_study("[limits]\nconsecutive_failures = 2")
+        .replace("random:tiny-llama-15m", "./broken.gguf")
+        .replace("repeats = 1", "repeats = 9");
+    workspace.write("study.toml", &study);
+    let answer = workspace.llem(&["run", "study.toml"]);
+    assert_eq!(answer.code, Some(1), "{}", answer.stderr);
+    assert_eq!(workspace.records().len(), 3, "two, and the probe: {}", answer.stderr);
+    assert!(answer.stderr.contains("one more is tried"), "{}", answer.stderr);
+    assert!(answer.stderr.contains("ends early"), "{}", answer.stderr);
+}

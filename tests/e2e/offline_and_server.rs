@@ -119,3 +119,43 @@ highest = 2
     }
     assert_eq!(record["outcome"]["windows"][0]["begin_ns"], levels[1]["begin_ns"]);
 }
+
+#[test]
+fn trials_that_differ_only_in_traffic_share_a_running_engine_and_say_so() {
+    let workspace = workspace();
+    let sweep =
+        "[traffic]\n[sweep]\n\"traffic.concurrency\" = [1, 2]\n\"workload.output_tokens\" = [4, 6]";
+    let study = small_study(sweep).replace("repeats = 1", "repeats = 2");
+    workspace.write("study.toml", &study);
+    let plan = workspace.llem(&["plan", "study.toml"]);
+    assert!(plan.stdout.contains("in at least 1 engine loads"), "{}", plan.stdout);
+    let answer = workspace.llem(&["run", "study.toml"]);
+    assert_eq!(answer.code, Some(0), "{}\n{}", answer.stderr, answer.stdout);
+    let records = workspace.records();
+    assert_eq!(records.len(), 8);
+    let first = &records[0];
+    assert!(first["engine"]["shared"].is_null(), "{first:#}");
+    for (served, record) in records.iter().enumerate().skip(1) {
+        let shared = &record["engine"]["shared"];
+        assert_eq!(shared["served"].as_u64().and_then(|it| usize::try_from(it).ok()), Some(served));
+        assert_eq!(shared["started_for"], first["trial"]);
+        assert!(shared["since"].is_string());
+        assert_eq!(record["engine"]["command"], first["engine"]["command"]);
+    }
+    let results = workspace.results();
+    let logs = std::fs::read_dir(results.join("logs")).expect("there are logs").count();
+    assert_eq!(logs, 1, "one engine was started");
+    let results = results.display().to_string();
+    assert_eq!(llem_tests::processes_with(&results), Vec::<u32>::new());
+}
+
+#[test]
+fn repeats_of_an_offline_experiment_share_a_worker() {
+    let workspace = workspace();
+    let study = small_study("").replace("repeats = 1", "repeats = 2");
+    workspace.write("study.toml", &study);
+    assert_eq!(workspace.llem(&["run", "study.toml"]).code, Some(0));
+    let records = workspace.records();
+    assert_eq!(records[1]["engine"]["shared"]["served"], 1, "{:#}", records[1]["engine"]);
+    assert_eq!(records[1]["engine"]["version"], records[0]["engine"]["version"]);
+}

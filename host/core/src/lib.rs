@@ -6,6 +6,7 @@
 
 pub mod arrival;
 pub mod backend;
+pub mod breaker;
 pub mod energy;
 pub mod event;
 pub mod flops;

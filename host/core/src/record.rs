@@ -177,6 +177,22 @@ pub struct EngineReport {
     pub memory_bytes: Option<u64>,
     /// Program and arguments as they were started.
     pub command: Vec<String>,
+    /// Trials that it served before this one; null where it was started for this trial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<SharedEngine>,
+}
+
+/// An engine that was running already when a trial began.
+///
+/// Its load time, its log and the quantities that it reports of itself are those since its start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedEngine {
+    /// When it was started, RFC 3339 in UTC.
+    pub since: String,
+    /// The trial that it was started for; its logs have this name.
+    pub started_for: TrialId,
+    /// Trials that it had served before.
+    pub served: u32,
 }
 
 impl Record {

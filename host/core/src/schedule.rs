@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::study::{Experiment, Order};
+use crate::study::{Experiment, NEVER_SHARED, Order};
 
 /// One run of one experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -98,7 +98,10 @@ pub fn groups(engines: &[u64]) -> Vec<Vec<usize>> {
 fn loads(trials: &[Trial], engines: &[u64]) -> usize {
     let changes = trials
         .windows(2)
-        .filter(|pair| engines[pair[0].experiment] != engines[pair[1].experiment])
+        .filter(|pair| {
+            let (one, next) = (engines[pair[0].experiment], engines[pair[1].experiment]);
+            one != next || one == NEVER_SHARED
+        })
         .count();
     changes + usize::from(!trials.is_empty())
 }
@@ -188,6 +191,12 @@ mod tests {
         assert_eq!(order(Order::Interleaved), [(0, 0), (1, 0), (0, 1), (1, 1)]);
     }
 
+    #[test]
+    fn an_engine_that_is_never_shared_is_loaded_for_every_trial() {
+        let schedule = plan(Order::Sequential, &[NEVER_SHARED, NEVER_SHARED, 7], 2, 0);
+        assert_eq!((schedule.loads, schedule.loads_saved()), (5, 1));
+    }
+
     proptest! {
         #[test]
         fn every_order_runs_every_trial_once(
@@ -205,7 +214,7 @@ mod tests {
         }
 
         #[test]
-        fn grouping_loads_each_engine_once(engines in proptest::collection::vec(0_u64..4, 1..12), repeats in 1_u32..5) {
+        fn grouping_loads_each_engine_once(engines in proptest::collection::vec(1_u64..5, 1..12), repeats in 1_u32..5) {
             let schedule = plan(Order::Grouped, &engines, repeats, 0);
             prop_assert_eq!(schedule.loads, groups(&engines).len());
         }

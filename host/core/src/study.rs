@@ -28,7 +28,7 @@ pub use expand::{
     Canonicalise, Expansion, Factor, Facts, Merged, Note, Skipped, Undecided, broken_rules, expand,
     no_code_rules,
 };
-pub use experiment::{Experiment, ExperimentId, Settings};
+pub use experiment::{Experiment, ExperimentId, NEVER_SHARED, Settings};
 pub use import::{ImportError, Imported, import};
 pub use json_schema::json_schema;
 pub use parse::parse;

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     ops::Range,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use llem_core::{
@@ -13,13 +13,18 @@ use llem_core::{
     latency,
     record::TrialId,
     schedule::{self, Schedule},
-    study::{self, Expansion, Experiment, Facts, Source, Study, Traffic},
+    study::{self, Expansion, Experiment, Facts, Source, Study},
     workload::{
         Dataset, Form, Length, Prompt, Synthetic, TraceEntry, Workload, parse_dataset, parse_trace,
     },
 };
 
-use super::{Backend, Backends, backend::is_path, directory_of, faults};
+use super::{
+    Backend, Backends,
+    backend::is_path,
+    directory_of, faults,
+    groups::{Bounds, Groups},
+};
 use crate::{
     diagnostics::Failure,
     exit::ExitStatus,
@@ -27,6 +32,9 @@ use crate::{
     models::{Models, ResolvedModel},
     runner::{Fault, Trial},
 };
+
+/// Distance of the seeds of experiments that share an engine, further than repeats count.
+const MEMBER_SEEDS: u64 = 1 << 32;
 
 /// Everything that a run needs.
 #[derive(Debug)]
@@ -39,6 +47,8 @@ pub(crate) struct Planned {
     pub(crate) gpu: Option<GpuFacts>,
     models: BTreeMap<String, ResolvedModel>,
     directory: PathBuf,
+    /// What experiments have in common with those that share their engine; made when first asked for.
+    groups: OnceLock<Groups>,
 }
 
 /// A trial, or why it can't run.
@@ -98,7 +108,8 @@ pub(crate) fn plan(
         measure.repeats.max,
         study.seed(),
     );
-    Ok(Planned { study, backends: loaded, expansion, schedule, gpu, models, directory })
+    let groups = OnceLock::new();
+    Ok(Planned { study, backends: loaded, expansion, schedule, gpu, models, directory, groups })
 }
 
 /// The study for one plugin, and where a plugin's component is if not under its own name.
@@ -163,11 +174,12 @@ impl Planned {
 
     /// The trial at a place of the order.
     pub(crate) fn trial(&self, place: usize) -> PlannedTrial {
-        let experiment = &self.expansion.experiments[self.schedule.trials[place].experiment];
+        let index = self.schedule.trials[place].experiment;
+        let experiment = &self.expansion.experiments[index];
         let id = self.trial_id(place);
         let position = u32::try_from(place).unwrap_or(u32::MAX);
         PlannedTrial {
-            runnable: self.runnable(experiment, id.clone(), position).map(Box::new),
+            runnable: self.runnable(index, id.clone(), position).map(Box::new),
             id,
             position,
             label: experiment.label.clone(),
@@ -175,12 +187,19 @@ impl Planned {
         }
     }
 
-    fn runnable(
-        &self,
-        experiment: &Experiment,
-        id: TrialId,
-        position: u32,
-    ) -> Result<Trial, Fault> {
+    /// Index of the experiment at a place of the order.
+    pub(crate) fn experiment(&self, place: usize) -> usize {
+        self.schedule.trials[place].experiment
+    }
+
+    /// Which engine the trial at a place of the order needs.
+    pub(crate) fn engine_key(&self, place: usize) -> u64 {
+        self.expansion.experiments[self.schedule.trials[place].experiment].engine_key
+    }
+
+    fn runnable(&self, index: usize, id: TrialId, position: u32) -> Result<Trial, Fault> {
+        let experiment = &self.expansion.experiments[index];
+        let groups = self.groups.get_or_init(|| Groups::of(&self.expansion.experiments));
         let backend = &self.backends[&*experiment.plugin];
         let model = self.models.get(&experiment.model.id).cloned().ok_or_else(|| {
             Fault::new(
@@ -189,15 +208,19 @@ impl Planned {
                 format!("no model `{}`", experiment.model.id),
             )
         })?;
-        let context = self.context(experiment, backend, &model);
+        let context = self.context(experiment, groups.bounds(experiment), backend, &model);
         let config = experiment.config();
         let launch = backend
             .plan(&config, &context)
             .map_err(|it| Fault::from_error(Phase::Load, "plugin", &it))?;
         // Every repeat draws other prompts, the same for all experiments, so that they stay comparable.
         let seed = self.study.seed().wrapping_add(u64::from(id.repeat));
+        // Experiments that share an engine must not find each other's prompts in its prefix cache.
+        let prompts = seed.wrapping_add(groups.member(index).wrapping_mul(MEMBER_SEEDS));
         Ok(Trial {
-            workload: workload(experiment, &model, &self.directory, seed)?,
+            workload: workload(experiment, &model, &self.directory, prompts)?,
+            engine_key: experiment.engine_key,
+            limit: self.study.limits().trial,
             id,
             position,
             mode: experiment.mode,
@@ -217,14 +240,10 @@ impl Planned {
     fn context(
         &self,
         experiment: &Experiment,
+        bounds: Bounds,
         backend: &Backend,
         model: &ResolvedModel,
     ) -> Context {
-        let longest = |length: &Option<Length>| length.as_ref().map(Length::max);
-        let concurrency = match experiment.traffic.as_deref() {
-            Some(Traffic::ClosedLoop { concurrency }) => Some(concurrency.get()),
-            _ => None,
-        };
         Context {
             release: backend.release.id.clone(),
             mode: experiment.mode,
@@ -233,9 +252,9 @@ impl Planned {
             image: None,
             gpu: self.gpu.clone(),
             secrets: backend.environment.host.secrets.keys().cloned().collect(),
-            max_input_tokens: longest(&experiment.workload.input_tokens),
-            max_output_tokens: longest(&experiment.workload.output_tokens),
-            max_concurrency: concurrency,
+            max_input_tokens: bounds.input_tokens,
+            max_output_tokens: bounds.output_tokens,
+            max_concurrency: bounds.concurrency,
             seed: i64::try_from(self.study.seed()).ok(),
             extra: Vec::new(),
         }

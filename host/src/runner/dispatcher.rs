@@ -1,28 +1,38 @@
 //! The order of a study's trials: what runs next, when an experiment has enough, when to give up.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 
 use llem_core::{
     backend::Mode,
+    breaker::{Breaker, Circuit},
     event::{Event, Phase},
     record::{EngineReport, FORMAT, Outcome, Record, TrialId, figures},
-    study::Rest,
+    repeat::next_best,
+    schedule,
+    study::{NEVER_SHARED, Rest},
 };
 use llem_launch::LogSummary;
 
 use super::{
-    failure::{CANCELLED, Fault},
+    agenda::Agenda,
+    failure::{CANCELLED, Fault, TIMEOUT},
     observe::Observed,
-    repeats::Progress,
+    repeats::{Budget, Progress},
+    shared::Kept,
     trial::{self, Bench, Emit, TrialResult},
 };
 use crate::{
     planning::Planned,
     store::{Entry, Results, ResultsError},
 };
+
+/// How often a pause looks whether the user wants to stop.
+const LOOK: Duration = Duration::from_millis(50);
+/// Time before the probe of an open circuit: what a driver needs to free an engine's memory, and more.
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,16 +43,25 @@ pub(crate) struct Finished {
     pub(crate) interrupted: bool,
 }
 
+/// The engine that one trial may leave running for the next.
+struct Sharing<'a> {
+    kept: &'a mut Option<Kept>,
+    keep: bool,
+}
+
 /// What is known while a study runs.
 struct State<'a> {
     planned: &'a Planned,
-    /// Finished trials, earlier runs included.
-    recorded: BTreeSet<TrialId>,
+    agenda: Agenda,
     progress: Progress<'a>,
-    /// Seconds of the trials of this run.
-    durations: Vec<f64>,
-    consecutive_failures: u32,
+    /// Trials of this run.
+    trials: u32,
+    breaker: Breaker,
+    /// The engine that failed last.
+    failed_engine: u64,
     started: Instant,
+    /// Seconds that earlier runs of the study took.
+    earlier_seconds: f64,
     finished: Finished,
 }
 
@@ -54,47 +73,42 @@ pub(crate) fn run(
     bench: &Bench<'_>,
     emit: Emit<'_>,
 ) -> Result<Finished, ResultsError> {
-    let mut state = State {
-        planned,
-        recorded: earlier.iter().map(|it| it.trial.clone()).collect(),
-        progress: Progress::new(planned.study.measure()),
-        durations: Vec::new(),
-        consecutive_failures: 0,
-        started: Instant::now(),
-        finished: Finished::default(),
-    };
-    for record in earlier {
-        state.progress.add(record);
-    }
-    let pending: Vec<usize> =
-        (0..planned.schedule.trials.len()).filter(|it| state.wants(*it)).collect();
+    let mut state = State::new(planned, earlier);
     emit(Event::StudyStarted {
         study: planned.study.name().to_owned(),
         results: results.path().display().to_string(),
         experiments: count(planned.expansion.experiments.len()),
-        trials: count(pending.len()),
-        finished_before: count(state.recorded.len()),
+        trials: count(state.agenda.left()),
+        finished_before: count(earlier.len()),
     });
-    for (done, place) in pending.iter().enumerate() {
-        if bench.cancel.is_wanted() || state.gives_up(emit) {
+    let mut kept = None;
+    while !bench.cancel.is_wanted() {
+        let Some(place) = state.next(bench, emit) else { break };
+        // Other trials may be asked for once this one is known; a kept engine that none needs is stopped.
+        let next = state.agenda.first(Some(place), |_| true);
+        let keep_engine =
+            next.is_some_and(|next| planned.engine_key(next) == planned.engine_key(place));
+        let mut engine = Sharing { kept: &mut kept, keep: keep_engine };
+        let result = state.run_one(place, &mut engine, results, bench, emit)?;
+        if bench.cancel.is_wanted() && is_of(&result.record, CANCELLED) {
             break;
         }
-        if !state.wants(*place) {
-            continue;
-        }
-        let left = pending[done..].iter().filter(|it| state.wants(**it)).count();
-        let result = state.run_one(*place, left, results, bench, emit)?;
-        if bench.cancel.is_wanted() && is_cancelled(&result.record) {
+        if state.is_time_up() && is_of(&result.record, TIMEOUT) {
+            // Not the trial's fault; it runs again when the study goes on with more time.
+            say_end(emit, TIME_IS_UP);
             break;
         }
         keep(results, &result)?;
-        state.add(result.record, emit);
-        if left > 1 {
-            rest(planned, bench, planned.trial_id(*place), emit);
+        state.add(place, &result.record, emit);
+        if state.agenda.left() > 0 {
+            rest(planned, bench, planned.trial_id(place), emit);
         }
     }
+    if let Some(kept) = kept {
+        drop(kept.stop());
+    }
     let mut finished = state.finished;
-    finished.left = count(pending.iter().filter(|it| state.wants(**it)).count());
+    finished.left = count(state.agenda.left());
     finished.interrupted = bench.cancel.is_wanted();
     emit(Event::StudyFinished {
         completed: finished.completed,
@@ -104,75 +118,184 @@ pub(crate) fn run(
     Ok(finished)
 }
 
-impl State<'_> {
-    /// Whether the trial at a place of the order still has to run.
-    fn wants(&self, place: usize) -> bool {
-        let id = self.planned.trial_id(place);
-        !self.recorded.contains(&id) && !self.progress.has_enough(&id.experiment)
+const TIME_IS_UP: &str = "the study's time is used up";
+
+fn say_end(emit: Emit<'_>, reason: &str) {
+    emit(Event::Warning { message: format!("the study ends early: {reason}") });
+}
+
+impl<'a> State<'a> {
+    fn new(planned: &'a Planned, earlier: &[Record]) -> Self {
+        let measure = planned.study.measure();
+        let limits = planned.study.limits();
+        let has_budget = limits.study.is_some() || limits.energy_joules.is_some();
+        // With a budget, every experiment gets its least number before any gets more.
+        let first = |trial: &schedule::Trial| !has_budget || trial.repeat < measure.repeats.min;
+        let experiments = &planned.expansion.experiments;
+        let mut state = Self {
+            planned,
+            agenda: Agenda::new(&planned.schedule.trials, experiments.len(), first),
+            progress: Progress::new(measure),
+            trials: 0,
+            breaker: Breaker::new(limits.consecutive_failures),
+            failed_engine: NEVER_SHARED,
+            started: Instant::now(),
+            earlier_seconds: earlier.iter().map(|it| it.duration_seconds).sum(),
+            finished: Finished::default(),
+        };
+        let mut places = BTreeMap::new();
+        for place in 0..planned.schedule.trials.len() {
+            places.insert(planned.trial_id(place), place);
+        }
+        for record in earlier {
+            state.progress.add(record);
+            if let Some(place) = places.get(&record.trial) {
+                state.done(*place);
+            }
+        }
+        state
+    }
+
+    /// Takes a trial with a record off the agenda.
+    fn done(&mut self, place: usize) {
+        self.agenda.finish(place);
+        let experiment = self.planned.experiment(place);
+        if self.progress.has_enough(&self.planned.trial_id(place).experiment) {
+            self.agenda.has_enough(experiment);
+        }
+    }
+
+    /// The trial to run next; none where the study is done or must end.
+    fn next(&mut self, bench: &Bench<'_>, emit: Emit<'_>) -> Option<usize> {
+        let next = self.agenda.next()?;
+        if self.is_time_up() {
+            say_end(emit, TIME_IS_UP);
+            return None;
+        }
+        match self.breaker.circuit() {
+            Circuit::Closed | Circuit::HalfOpen => self.affordable(next, emit),
+            Circuit::Open => {
+                let failures = self.breaker.failures();
+                let pause = PAUSE.as_secs();
+                emit(Event::Warning {
+                    message: format!(
+                        "{failures} trials in a row failed: after {pause} s one more is tried, with another engine where there is one"
+                    ),
+                });
+                pause_for(PAUSE, bench);
+                self.breaker.probe();
+                let other = |place: usize| self.planned.engine_key(place) != self.failed_engine;
+                self.agenda.first(None, other).or(Some(next))
+            }
+            Circuit::Broken => {
+                let failures = self.breaker.failures();
+                say_end(emit, &format!("{failures} trials in a row failed"));
+                None
+            }
+        }
+    }
+
+    /// The next trial in order, or with a budget the one that narrows most for what it costs.
+    fn affordable(&mut self, next: usize, emit: Emit<'_>) -> Option<usize> {
+        let limits = self.planned.study.limits();
+        let spent = self.progress.spent();
+        if limits.energy_joules.is_some_and(|limit| spent.joules >= limit) {
+            say_end(emit, "the study's energy is used up");
+            return None;
+        }
+        let least = self.planned.study.measure().repeats.min;
+        let is_budgeted = limits.study.is_some() || limits.energy_joules.is_some();
+        if !is_budgeted || self.planned.schedule.trials[next].repeat < least {
+            return Some(next);
+        }
+        let budget = if limits.study.is_some() { Budget::Time } else { Budget::Energy };
+        let time_left = limits.study.map(|it| it.as_secs_f64() - self.seconds());
+        let energy_left = limits.energy_joules.map(|it| it - spent.joules);
+        let fits = |name: &str, kind, left: Option<f64>| {
+            left.is_none_or(|left| self.progress.candidate(name, kind, 0.0).cost <= left)
+        };
+        let mut experiments = Vec::new();
+        let mut candidates = Vec::new();
+        for experiment in self.agenda.experiments() {
+            let name = self.planned.expansion.experiments[experiment].id.to_string();
+            if fits(&name, Budget::Time, time_left) && fits(&name, Budget::Energy, energy_left) {
+                candidates.push(self.progress.candidate(&name, budget, 0.0));
+                experiments.push(experiment);
+            }
+        }
+        let Some(best) = next_best(&candidates) else {
+            say_end(emit, "what is left of its budget is not enough for another trial");
+            return None;
+        };
+        self.agenda.first(None, |place| self.planned.experiment(place) == experiments[best])
+    }
+
+    /// Seconds that the study took, earlier runs included.
+    fn seconds(&self) -> f64 {
+        self.earlier_seconds + self.started.elapsed().as_secs_f64()
+    }
+
+    fn is_time_up(&self) -> bool {
+        self.planned.study.limits().study.is_some_and(|it| self.seconds() >= it.as_secs_f64())
     }
 
     fn run_one(
-        &self,
+        &mut self,
         place: usize,
-        left: usize,
+        engine: &mut Sharing<'_>,
         results: &mut Results,
         bench: &Bench<'_>,
         emit: Emit<'_>,
     ) -> Result<TrialResult, ResultsError> {
         let trial = self.planned.trial(place);
         results.append(&Entry::TrialStarted { trial: trial.id.clone() })?;
-        let number = count(self.durations.len()) + 1;
+        let left = self.agenda.left();
+        self.trials += 1;
         emit(Event::TrialStarted {
             trial: trial.id.clone(),
             label: trial.label.clone(),
-            number,
-            of: number + count(left) - 1,
+            number: self.trials,
+            of: self.trials + count(left) - 1,
             seconds_left: self.seconds_left(left),
         });
         Ok(match trial.runnable {
-            Ok(runnable) => trial::run(&runnable, bench, emit),
+            Ok(mut runnable) => {
+                let left = self.planned.study.limits().study.map(|it| {
+                    let left = (it.as_secs_f64() - self.seconds()).max(0.0);
+                    Duration::try_from_secs_f64(left).unwrap_or_default()
+                });
+                runnable.limit = runnable.limit.into_iter().chain(left).min();
+                trial::run(&runnable, engine.kept, engine.keep, bench, emit)
+            }
             Err(fault) => not_runnable(trial.id, trial.position, trial.mode, fault),
         })
     }
 
-    /// From the trials of this run so far; none before the first.
+    /// From the trials so far; none before the first.
     fn seconds_left(&self, left: usize) -> Option<f64> {
-        let mean = self.durations.iter().sum::<f64>() / f64::from(count(self.durations.len()));
-        (!self.durations.is_empty()).then(|| mean * f64::from(count(left)))
+        let done = self.finished.completed + self.finished.failed;
+        let mean = self.started.elapsed().as_secs_f64() / f64::from(done);
+        (done > 0).then(|| mean * f64::from(count(left)))
     }
 
-    fn add(&mut self, record: Record, emit: Emit<'_>) {
-        self.durations.push(record.duration_seconds);
+    fn add(&mut self, place: usize, record: &Record, emit: Emit<'_>) {
         if record.is_completed() {
             self.finished.completed += 1;
-            self.consecutive_failures = 0;
+            self.breaker.add(true);
         } else {
             self.finished.failed += 1;
-            self.consecutive_failures += 1;
+            // A configuration that can't work says nothing of the machine.
+            if !matches!(&record.outcome, Outcome::Failed(failure) if failure.permanent) {
+                self.breaker.add(false);
+                self.failed_engine = self.planned.engine_key(place);
+            }
         }
-        emit(finished_event(&record));
+        emit(finished_event(record));
         for message in &record.warnings {
             emit(Event::Warning { message: message.clone() });
         }
-        self.progress.add(&record);
-        self.recorded.insert(record.trial);
-    }
-
-    fn gives_up(&self, emit: Emit<'_>) -> bool {
-        let limits = self.planned.study.limits();
-        let reason = match (limits.study, limits.consecutive_failures) {
-            (Some(limit), _) if self.started.elapsed() > limit => {
-                Some("the study's time is used up".to_owned())
-            }
-            (_, Some(limit)) if self.consecutive_failures >= limit.get() => {
-                Some(format!("{} trials in a row failed", self.consecutive_failures))
-            }
-            _ => None,
-        };
-        if let Some(reason) = &reason {
-            emit(Event::Warning { message: format!("the study ends early: {reason}") });
-        }
-        reason.is_some()
+        self.progress.add(record);
+        self.done(place);
     }
 }
 
@@ -206,8 +329,8 @@ fn keep(results: &mut Results, result: &TrialResult) -> Result<(), ResultsError>
     results.append(&Entry::Record(Box::new(result.record.clone())))
 }
 
-fn is_cancelled(record: &Record) -> bool {
-    matches!(&record.outcome, Outcome::Failed(failure) if failure.kind == CANCELLED)
+fn is_of(record: &Record, kind: &str) -> bool {
+    matches!(&record.outcome, Outcome::Failed(failure) if failure.kind == kind)
 }
 
 fn finished_event(record: &Record) -> Event {
@@ -237,9 +360,13 @@ fn rest(planned: &Planned, bench: &Bench<'_>, trial: TrialId, emit: Emit<'_>) {
         return;
     }
     emit(Event::PhaseStarted { trial, phase: Phase::Rest });
+    pause_for(length, bench);
+}
+
+fn pause_for(length: Duration, bench: &Bench<'_>) {
     let until = Instant::now() + length;
     while Instant::now() < until && !bench.cancel.is_wanted() {
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(until.saturating_duration_since(Instant::now()).min(LOOK));
     }
 }
 

@@ -94,9 +94,7 @@ pub(super) fn wait(
 ) -> Result<(), Fault> {
     let started = Instant::now();
     loop {
-        if attempt.is_cancelled() {
-            return Err(Fault::cancelled(phase));
-        }
+        attempt.check(phase)?;
         engine.check_alive(phase)?;
         let left = length.saturating_sub(started.elapsed());
         if left.is_zero() {

@@ -8,7 +8,8 @@ use std::{
 
 use llem_core::{
     backend::{
-        ArgPart, Artefact, Drive, HttpRequest, Inspection, Program, Role, RunOutput, Step, Subject,
+        ArgPart, Artefact, Drive, HttpRequest, Inspection, LaunchPlan, Program, Role, RunOutput,
+        Step, Subject,
     },
     event::Phase,
 };
@@ -17,6 +18,7 @@ use llem_load::{probe::probe, target::Target};
 
 use super::{
     failure::Fault,
+    offline::Worker,
     trial::{Bench, Trial},
 };
 
@@ -27,6 +29,8 @@ pub(super) struct Engine {
     started: Instant,
     inspections: Vec<Inspection>,
     command: Vec<String>,
+    /// Of a batch engine, once its model is loaded.
+    worker: Option<Worker>,
 }
 
 /// What an engine left behind.
@@ -100,6 +104,7 @@ impl Engine {
                         started,
                         inspections: Vec::new(),
                         command,
+                        worker: None,
                     });
                 }
             }
@@ -169,8 +174,37 @@ impl Engine {
         }
     }
 
+    /// Takes on the requests of another plan that starts the same engine.
+    pub(super) fn turn_to(&mut self, plan: &LaunchPlan) {
+        let subject = plan.steps.iter().find(|it| matches!(it.role, Role::Subject(_)));
+        self.step = subject.expect("plans that start the same engine have one").clone();
+        self.inspections.retain(|it| it.moment == "ready");
+    }
+
+    /// The worker of a batch engine whose model is loaded.
+    pub(super) fn take_worker(&mut self) -> Option<Worker> {
+        self.worker.take()
+    }
+
+    /// Keeps a worker that has done its work until the next trial, or the end.
+    pub(super) fn keep_worker(&mut self, worker: Worker) {
+        self.worker = Some(worker);
+    }
+
+    /// What it has said so far, while it goes on.
+    pub(super) fn log_so_far(&self) -> EngineLog {
+        EngineLog {
+            summary: self.running.log(),
+            ended: Ended::default(),
+            inspections: self.inspections.clone(),
+        }
+    }
+
     /// Stops it and returns what it left behind.
     pub(super) fn stop(mut self) -> EngineLog {
+        if let Some(worker) = self.worker.take() {
+            worker.quit();
+        }
         let ended = self.running.stop();
         EngineLog { summary: self.running.log(), ended, inspections: self.inspections }
     }

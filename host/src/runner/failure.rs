@@ -112,6 +112,9 @@ impl Fault {
 /// Kind of a trial that the user stopped.
 pub(crate) const CANCELLED: &str = "cancelled";
 
+/// Kind of a trial whose time was up.
+pub(crate) const TIMEOUT: &str = "timeout";
+
 fn last_lines(text: &str, lines: usize) -> String {
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")

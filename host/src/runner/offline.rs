@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use super::{
     drive::{Driven, context_baseline, host_cpu, request, wait, windows},
     engine::Engine,
-    failure::Fault,
+    failure::{Fault, TIMEOUT},
     trial::Attempt,
     warmup,
 };
@@ -33,6 +33,10 @@ pub(super) struct Worker {
     session: BatchSession,
     settings: Map<String, Value>,
     next_id: u64,
+    load_seconds: f64,
+    version: String,
+    memory_bytes: Option<u64>,
+    effective: Vec<(String, Value)>,
 }
 
 /// Prompts that go to the worker in one message.
@@ -52,8 +56,12 @@ pub(super) fn measure(
         unreachable!("only a worker is driven in batches");
     };
     let started = Instant::now();
-    let mut worker = Worker::load(attempt, engine, report, fields(load), fields(body))?;
-    let load_seconds = started.elapsed().as_secs_f64();
+    let mut worker = match engine.take_worker() {
+        Some(worker) => worker.with(fields(body)),
+        None => Worker::load(attempt, engine, fields(load), fields(body), started)?,
+    };
+    worker.describe(report);
+    let load_seconds = worker.load_seconds;
     let baselines = context_baseline(attempt, engine)?;
     let prompts: Vec<Prompt> = (0..u64::from(attempt.trial.settings.requests.get()))
         .map(|it| attempt.trial.workload.prompt(it))
@@ -74,7 +82,7 @@ pub(super) fn measure(
         Driven { request: request(log.started_ns, log.ended_ns, Mode::Isolated), host_cpu_seconds };
     let windows = windows(attempt, &[driven], &log, &baselines);
     attempt.requests = Some(log);
-    worker.quit();
+    engine.keep_worker(worker);
     Ok(Measured { load_seconds, warmup, baselines, windows, search: None })
 }
 
@@ -107,9 +115,9 @@ impl Worker {
     fn load(
         attempt: &mut Attempt<'_>,
         engine: &mut Engine,
-        report: &mut EngineReport,
         settings: Map<String, Value>,
         body: Map<String, Value>,
+        started: Instant,
     ) -> Result<Self, Fault> {
         let (writer, reader) =
             engine.running().take_batch().expect("a batch step has its pipes, taken once");
@@ -121,19 +129,38 @@ impl Worker {
             seed: attempt.trial.seed,
         };
         let loaded = session
-            .load(load, Instant::now() + LOAD_DEADLINE)
+            .load(load, attempt.within(LOAD_DEADLINE))
             .map_err(|it| fault(engine, Phase::Load, &it))?;
-        report.version = Some(format!("{} {}", loaded.engine, loaded.version));
-        report.memory_bytes = loaded.memory_bytes;
+        Ok(Self {
+            session,
+            settings: body,
+            next_id: 1,
+            load_seconds: started.elapsed().as_secs_f64(),
+            version: format!("{} {}", loaded.engine, loaded.version),
+            memory_bytes: loaded.memory_bytes,
+            effective: loaded.effective.into_iter().collect(),
+        })
+    }
+
+    /// The same worker with other settings of requests.
+    fn with(mut self, settings: Map<String, Value>) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Reports what it said when its model was loaded.
+    fn describe(&self, report: &mut EngineReport) {
+        report.version = Some(self.version.clone());
+        report.memory_bytes = self.memory_bytes;
         // A worker names settings without their section; the plan knows the paths.
-        for (name, value) in loaded.effective {
+        for (name, value) in &self.effective {
             let path = report
                 .planned
                 .keys()
                 .find(|it| it.split_once('.').is_some_and(|(_, it)| it == name));
-            report.effective.insert(path.cloned().unwrap_or(name), value.into());
+            let path = path.cloned().unwrap_or_else(|| name.clone());
+            report.effective.insert(path, value.clone().into());
         }
-        Ok(Self { session, settings: body, next_id: 1 })
     }
 
     /// Runs one batch, with progress; `before` is the part of the phase that is done already.
@@ -145,9 +172,7 @@ impl Worker {
         phase: Phase,
         before: f64,
     ) -> Result<RequestLog, Fault> {
-        if attempt.is_cancelled() {
-            return Err(Fault::cancelled(phase));
-        }
+        attempt.check(phase)?;
         let generate = Generate {
             id: self.next_id,
             prompts: batch.prompts.clone(),
@@ -159,7 +184,7 @@ impl Worker {
         self.next_id += 1;
         let mut looked = Instant::now();
         let mut tokens = 0_u64;
-        let run = self.session.generate(generate, Instant::now() + BATCH_DEADLINE, |step| {
+        let run = self.session.generate(generate, attempt.within(BATCH_DEADLINE), |step| {
             tokens += step.decode_tokens;
             let elapsed = looked.elapsed();
             if elapsed >= Duration::from_millis(500) {
@@ -172,7 +197,7 @@ impl Worker {
         Ok(run.map_err(|it| fault(engine, phase, &it))?.log)
     }
 
-    fn quit(self) {
+    pub(super) fn quit(self) {
         // A worker that does not say goodbye is stopped like any other engine.
         drop(self.session.quit(Instant::now() + Duration::from_secs(10)));
     }
@@ -233,7 +258,7 @@ fn fault(engine: &mut Engine, phase: Phase, error: &BatchError) -> Fault {
             }
             Fault::from_error(phase, "crash", error)
         }
-        BatchError::Timeout => Fault::from_error(phase, "timeout", error),
+        BatchError::Timeout => Fault::from_error(phase, TIMEOUT, error),
         BatchError::Protocol(_)
         | BatchError::Unexpected { .. }
         | BatchError::RequestCount { .. } => Fault::from_error(phase, "protocol", error),

@@ -1,6 +1,10 @@
 //! One trial, from launch to record.
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use llem_core::{
     backend::{Config, Context, LaunchPlan, Mode, Observation, Value},
@@ -15,13 +19,22 @@ use llem_core::{
 use llem_launch::{Grant, HostEnvironment, Programs};
 use llem_meter::{Instruments, Recording};
 
-use super::{Cancel, drive, engine::Engine, failure::Fault, observe::Observed};
+use super::{
+    Cancel, drive,
+    engine::Engine,
+    failure::{CANCELLED, Fault, TIMEOUT},
+    observe::Observed,
+    shared::Kept,
+};
 use crate::{models::ResolvedModel, planning::Backend};
 
 /// Everything that one trial needs to know.
 #[derive(Clone, Debug)]
 pub(crate) struct Trial {
     pub(crate) id: TrialId,
+    pub(crate) engine_key: u64,
+    /// Longest time that it may take.
+    pub(crate) limit: Option<Duration>,
     pub(crate) position: u32,
     pub(crate) mode: Mode,
     pub(crate) backend: Arc<Backend>,
@@ -68,8 +81,20 @@ pub(crate) struct TrialResult {
     pub(crate) observed: Observed,
 }
 
-/// Runs a trial; whatever happens, its result says so and nothing of it is left running.
-pub(crate) fn run(trial: &Trial, bench: &Bench<'_>, emit: Emit<'_>) -> TrialResult {
+/// Runs a trial; whatever happens, its result says so and nothing of it is left running, except an
+/// engine in good order that is kept where `keep` says that the next trial can use it.
+pub(super) fn run(
+    trial: &Trial,
+    kept: &mut Option<Kept>,
+    keep: bool,
+    bench: &Bench<'_>,
+    emit: Emit<'_>,
+) -> TrialResult {
+    let mut running = kept.take();
+    if running.as_mut().is_some_and(|it| !it.serves(trial)) {
+        emit(Event::PhaseStarted { trial: trial.id.clone(), phase: Phase::Stop });
+        drop(running.take().map(Kept::stop));
+    }
     let started_at = jiff::Timestamp::now().to_string();
     let clock = Instant::now();
     let recording = bench.instruments.start(None);
@@ -78,11 +103,12 @@ pub(crate) fn run(trial: &Trial, bench: &Bench<'_>, emit: Emit<'_>) -> TrialResu
         bench,
         emit,
         recording,
+        deadline: trial.limit.map(|it| clock + it),
         requests: None,
         observed: Observed::default(),
         warnings: Vec::new(),
     };
-    let (outcome, engine) = attempt.run();
+    let (outcome, engine) = attempt.run(running, kept, keep);
     let Attempt { recording, requests, mut observed, warnings, .. } = attempt;
     let record = Record {
         format: FORMAT,
@@ -108,20 +134,34 @@ pub(super) struct Attempt<'a> {
     pub(super) bench: &'a Bench<'a>,
     pub(super) emit: Emit<'a>,
     pub(super) recording: Recording,
+    /// When its time is up.
+    pub(super) deadline: Option<Instant>,
     pub(super) requests: Option<RequestLog>,
     pub(super) observed: Observed,
     pub(super) warnings: Vec<String>,
 }
 
 impl Attempt<'_> {
-    fn run(&mut self) -> (Outcome, EngineReport) {
+    fn run(
+        &mut self,
+        running: Option<Kept>,
+        kept: &mut Option<Kept>,
+        keep: bool,
+    ) -> (Outcome, EngineReport) {
         let mut report = EngineReport {
             planned: plain(&self.trial.launch.effective),
             ..EngineReport::default()
         };
         self.phase(Phase::Load);
-        let mut engine = match Engine::start(self.trial, self.bench) {
-            Ok(engine) => engine,
+        let started = match running {
+            Some(mut it) => {
+                it.turn_to(self.trial);
+                Ok(it)
+            }
+            None => Engine::start(self.trial, self.bench).map(|it| Kept::started(it, self.trial)),
+        };
+        let mut own = match started {
+            Ok(it) => it,
             Err(not_started) => {
                 let (fault, log) = *not_started.0;
                 let observed = self.trial.backend.parse(
@@ -133,11 +173,19 @@ impl Attempt<'_> {
                 return (Outcome::Failed(failure), report);
             }
         };
-        self.recording.set_subject(engine.pid());
-        report.command = engine.command();
-        let measured = self.measure(&mut engine, &mut report);
-        self.phase(Phase::Stop);
-        let log = engine.stop();
+        self.recording.set_subject(own.engine.pid());
+        report.command = own.engine.command();
+        report.shared = own.report();
+        let measured = self.measure(&mut own, &mut report);
+        let goes_on = keep && measured.is_ok() && own.engine.check_alive(Phase::Stop).is_ok();
+        let log = if goes_on {
+            let log = own.engine.log_so_far();
+            *kept = Some(own);
+            log
+        } else {
+            self.phase(Phase::Stop);
+            own.stop()
+        };
         if log.ended.left_over > 0 {
             let left = log.ended.left_over;
             self.warnings
@@ -156,13 +204,18 @@ impl Attempt<'_> {
         (outcome, report)
     }
 
-    fn measure(
-        &mut self,
-        engine: &mut Engine,
-        report: &mut EngineReport,
-    ) -> Result<Measured, Fault> {
-        let load_seconds = engine.wait_ready(&|| self.bench.cancel.is_wanted())?;
-        drive::measure(self, engine, report, load_seconds)
+    fn measure(&mut self, own: &mut Kept, report: &mut EngineReport) -> Result<Measured, Fault> {
+        if report.shared.is_none() {
+            own.load_seconds =
+                own.engine.wait_ready(&|| self.check(Phase::Load).is_err()).map_err(|fault| {
+                    // Waiting was given up for the user or for the time.
+                    self.check(Phase::Load)
+                        .err()
+                        .filter(|_| fault.kind == CANCELLED)
+                        .unwrap_or(fault)
+                })?;
+        }
+        drive::measure(self, &mut own.engine, report, own.load_seconds)
     }
 
     /// What the engine said of itself.
@@ -186,8 +239,25 @@ impl Attempt<'_> {
         (self.emit)(Event::PhaseStarted { trial: self.trial.id.clone(), phase });
     }
 
-    pub(super) fn is_cancelled(&self) -> bool {
-        self.bench.cancel.is_wanted()
+    /// Fails where the user wants to stop or the trial's time is up.
+    pub(super) fn check(&self, phase: Phase) -> Result<(), Fault> {
+        if self.bench.cancel.is_wanted() {
+            return Err(Fault::cancelled(phase));
+        }
+        match self.deadline {
+            Some(deadline) if Instant::now() >= deadline => {
+                let limit = self.trial.limit.unwrap_or_default().as_secs_f64();
+                let message = format!("the trial was not done within {limit:.1} s");
+                Err(Fault::new(phase, TIMEOUT, message))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The earlier of the trial's deadline and `longest` from now.
+    pub(super) fn within(&self, longest: Duration) -> Instant {
+        let latest = Instant::now() + longest;
+        self.deadline.map_or(latest, |it| it.min(latest))
     }
 
     /// Tells power and speed, at most as often as it is called.

@@ -17,6 +17,9 @@ impl ExperimentId {
     }
 }
 
+/// The engine key of experiments that need an engine of their own in every trial.
+pub const NEVER_SHARED: u64 = 0;
+
 /// The first eight bytes of a hash.
 pub(super) fn first_word(hash: &[u8; 32]) -> u64 {
     hash[..8].iter().fold(0, |word, byte| word << 8 | u64::from(*byte))
@@ -161,7 +164,7 @@ pub struct Experiment {
     /// How it is measured.
     pub measure: Arc<MeasureSettings>,
     /// Equal for experiments that one running engine can serve: same plugin, mode, model and settings of the phases
-    /// before requests.
+    /// before requests. [`NEVER_SHARED`] where every trial needs a fresh one.
     pub engine_key: u64,
     /// Its level of each factor of its plugin, none for an explicit experiment.
     pub levels: Option<Box<[u32]>>,

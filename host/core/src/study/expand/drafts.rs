@@ -8,8 +8,10 @@ use serde::Serialize;
 use super::{
     super::{
         Experiment, ExperimentId, Settings, Study,
-        experiment::{Table, compact, first_word},
-        settings::{Baseline, MeasureSettings, Model, SearchSettings, Traffic, Warmup, Workload},
+        experiment::{NEVER_SHARED, Table, compact, first_word},
+        settings::{
+            Baseline, MeasureSettings, Model, SearchSettings, Source, Traffic, Warmup, Workload,
+        },
     },
     Expansion, Factor, Merged, Skipped,
     points::Points,
@@ -37,8 +39,8 @@ pub(super) struct Part {
     traffic: Option<Arc<Traffic>>,
     /// What goes into the identity.
     identity: Vec<u8>,
-    /// What goes into the engine's key.
-    engine: Vec<u8>,
+    /// What goes into the engine's key; none where no engine may be shared.
+    engine: Option<Vec<u8>>,
 }
 
 /// The measurement settings that decide what a figure means; how often it is taken is not among them.
@@ -80,7 +82,9 @@ impl Part {
             measured,
         ))
         .expect("settings serialise");
-        let engine = serde_json::to_vec(&(plugin, mode, &model)).expect("settings serialise");
+        // Recorded prompts come again in every trial: a running engine would answer them from its prefix cache.
+        let engine = (workload.source == Source::Synthetic)
+            .then(|| serde_json::to_vec(&(plugin, mode, &model)).expect("settings serialise"));
         Self {
             mode,
             model: Arc::new(model),
@@ -147,7 +151,7 @@ impl Drafts {
         let mut identity = blake3::Hasher::new();
         let mut engine = blake3::Hasher::new();
         identity.update(&part.identity);
-        engine.update(&part.engine);
+        engine.update(part.engine.as_deref().unwrap_or_default());
         for (slot, value) in &picks {
             let slot = super::super::experiment::index(*slot);
             let line = line(&mut self.lines, space, slot, super::super::experiment::index(*value));
@@ -162,7 +166,10 @@ impl Drafts {
             Entry::Occupied(at) => self.merged.entry(*at.get()).or_default().push(origin.label),
             Entry::Vacant(at) => {
                 at.insert(self.made.len());
-                let engine_key = first_word(engine.finalize().as_bytes());
+                let engine_key = match part.engine {
+                    Some(_) => first_word(engine.finalize().as_bytes()),
+                    None => NEVER_SHARED,
+                };
                 self.made.push(Draft {
                     id: ExperimentId::from_hash(&hash),
                     origin,
