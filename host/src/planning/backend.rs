@@ -183,7 +183,9 @@ pub(crate) fn broken(error: impl Into<CallError>) -> Failure {
 fn programs(wanted: &PluginUse) -> Result<Programs, Failure> {
     let executable =
         std::env::current_exe().map_err(|it| Failure::new(ExitStatus::Environment, &it))?;
-    let first: Vec<PathBuf> = wanted.venv.iter().map(PathBuf::from).collect();
+    // Engines start in a directory of their own, so what is relative has to be made absolute here.
+    let absolute = |it: &String| std::path::absolute(it).unwrap_or_else(|_| PathBuf::from(it));
+    let first: Vec<PathBuf> = wanted.venv.iter().map(absolute).collect();
     if let Some(missing) = first.iter().find(|it| !it.is_dir()) {
         let message = format!(
             "no directory `{}`, which `venv` of the plugin `{}` names",
