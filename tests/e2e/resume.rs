@@ -80,3 +80,56 @@ fn an_interrupt_ends_the_running_engine_and_keeps_what_is_finished() {
         "{records:#?}"
     );
 }
+
+/// Moments for which a run is killed; more with `LLEM_TEST_KILLS`.
+fn kills() -> u64 {
+    std::env::var("LLEM_TEST_KILLS").ok().and_then(|it| it.parse().ok()).unwrap_or(6)
+}
+
+#[test]
+fn runs_killed_at_random_moments_lose_and_double_no_record() {
+    let workspace = workspace();
+    let study = small_study("").replace("repeats = 1", "repeats = 4");
+    workspace.write("study.toml", &study);
+    let start = |resume: bool| {
+        let args: &[&str] = &["run", "study.toml", "--quiet", "--resume"];
+        let mut command = workspace.command(if resume { args } else { &args[..3] });
+        command.spawn().expect("it starts")
+    };
+    let mut random = 42_u64;
+    let mut before = Vec::new();
+    let mut under_way = false;
+    for kill in 0..kills() {
+        let mut run = start(under_way);
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        thread::sleep(Duration::from_millis(20 + (random >> 33) % 1_200));
+        run.kill().expect("it was not waited for");
+        run.wait().expect("it was started");
+        let is_there = workspace.path().join("results").exists();
+        under_way = is_there && !workspace.journal().is_empty();
+        let records = if under_way { workspace.records() } else { Vec::new() };
+        let trials: BTreeSet<String> = records.iter().map(|it| it["trial"].to_string()).collect();
+        assert_eq!(trials.len(), records.len(), "kill {kill}: no trial has two records");
+        assert_eq!(records.get(..before.len()), Some(&before[..]), "kill {kill}: none is lost");
+        before = records;
+        if before.len() == 4 {
+            std::fs::remove_dir_all(workspace.path().join("results")).expect("it is there");
+            (before, under_way) = (Vec::new(), false);
+        }
+    }
+    let answer = start(under_way).wait_with_output().expect("it was started");
+    assert_eq!(answer.status.code(), Some(0), "{}", String::from_utf8_lossy(&answer.stderr));
+    let records = workspace.records();
+    assert_eq!(records.len(), 4);
+    assert_eq!(records[..before.len()], before[..]);
+}
+
+#[test]
+fn a_place_that_takes_no_results_is_a_clear_error() {
+    let workspace = workspace();
+    workspace.write("study.toml", &small_study(""));
+    // Not even root can make a directory there.
+    let answer = workspace.llem(&["run", "study.toml", "--results", "/proc/llem-results"]);
+    assert_eq!(answer.code, Some(3), "{}", answer.stderr);
+    assert!(answer.stderr.contains("/proc/llem-results"), "{}", answer.stderr);
+}
