@@ -36,6 +36,9 @@ pub(crate) enum Command {
     /// Write an HTML report of the results of a run
     #[command(after_help = REPORT_EXAMPLES)]
     Report(ReportArgs),
+    /// Compute all figures of a run again from its raw data
+    #[command(after_help = RECOMPUTE_HELP)]
+    Recompute(RecomputeArgs),
     /// Check the machine: instruments, engines, permissions
     Doctor(DoctorArgs),
     /// Write a commented study file to start from
@@ -70,6 +73,14 @@ const EXPORT_EXAMPLES: &str = "Examples:
 const REPORT_EXAMPLES: &str = "Examples:
   llem report results/DIR                      writes results/DIR/report.html
   llem report results/DIR -o batching.html     one file, to be opened without a network";
+
+const RECOMPUTE_HELP: &str =
+    "Exit code 0: every figure is as recorded, to the last bit; 1: some differ.
+
+Examples:
+  llem recompute results/DIR                           check that the raw data give the figures
+  llem recompute results/DIR --config calibrated.toml  what a calibration changes
+  llem recompute results/DIR --config calibrated.toml --write";
 
 const PARAMS_EXAMPLES: &str = "Examples:
   llem params                                  all backends
@@ -225,6 +236,22 @@ pub(crate) struct ReportArgs {
     /// Id or label of an experiment whose power over time is shown however large the study is (can be repeated)
     #[arg(long, value_name = "EXPERIMENT")]
     pub(crate) trace: Vec<String>,
+}
+
+/// Arguments of `llem recompute`.
+#[derive(Debug, Args)]
+pub(crate) struct RecomputeArgs {
+    /// Results directory
+    pub(crate) results: PathBuf,
+    /// Calibrations and electricity from this file; default: as the run had them, in `settings.json`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Append the records that differ to the journal, and summarise anew
+    #[arg(long)]
+    pub(crate) write: bool,
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Arguments of `llem doctor`.

@@ -8,6 +8,7 @@ mod params;
 mod plan;
 mod plugin;
 mod plugins;
+mod recompute;
 mod report;
 mod run;
 mod show;
@@ -34,6 +35,7 @@ pub(crate) fn run(command: Command) -> Result<ExitStatus, Failure> {
         Command::Compare(args) => compare::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Recompute(args) => recompute::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Init(args) => write::init(&args),

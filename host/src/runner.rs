@@ -10,6 +10,7 @@ mod failure;
 mod observe;
 mod offline;
 mod repeats;
+mod rest;
 mod search;
 mod server;
 mod shared;

@@ -13,6 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("exit", &[]),
     ("diagnostics", &["exit"]),
     ("engines", &["diagnostics", "exit"]),
+    ("config", &["diagnostics", "exit"]),
     ("machine", &[]),
     ("models", &[]),
     ("planning", &["diagnostics", "exit", "machine", "models", "runner"]),
@@ -24,6 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "commands",
         &[
             "cli",
+            "config",
             "diagnostics",
             "exit",
             "machine",

@@ -3,6 +3,7 @@
 mod architecture;
 mod cli;
 mod documents;
+mod energy;
 mod failure;
 mod offline_and_server;
 mod plugin;

@@ -21,6 +21,7 @@ mod power;
 mod properties;
 mod reading;
 mod regression;
+mod remark;
 mod series;
 mod shape;
 mod throttle;
@@ -32,7 +33,7 @@ mod work;
 pub use baseline::{Baseline, BaselineError, Baselines, NetEnergy, baseline};
 pub use budget::{Calibrated, Component, Evaluation, Uncertainty};
 pub use check::{Checks, Verdict};
-pub use emission::{CarbonIntensity, Emission, EmissionError, emission};
+pub use emission::{Carbon, CarbonIntensity, Emission, EmissionError, emission};
 pub use measure::{Measurement, Request, Settings, measure};
 pub use phases::{
     Attribution, AttributionError, Coefficient, PhaseShare, RequestEnergy, StepSource, attribute,

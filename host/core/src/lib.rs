@@ -4,6 +4,7 @@
 //! awaits anything: times and seeds are arguments, and the same input gives the same output on every
 //! machine.
 
+pub mod account;
 pub mod arrival;
 pub mod backend;
 pub mod breaker;

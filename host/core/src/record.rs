@@ -12,11 +12,13 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    account::{Basis, PhaseRecord, ScopeEmission, WorkRecord},
     backend::{Measure, Mode, Value},
     energy::{Baseline, EnergyReading, Total},
     latency::WindowMetrics,
     search::Goal,
     server::ServerFigure,
+    steady::Steadiness,
 };
 
 /// Version of the record format that this code writes.
@@ -94,10 +96,19 @@ pub struct Measured {
     pub load_seconds: f64,
     /// The work before the first window.
     pub warmup: WarmupReport,
-    /// Idle power with the model loaded, before the windows; null with a warning where not taken.
+    /// Idle power without any engine, where the study asks for it.
+    #[serde(default)]
+    pub baselines_bare: Vec<Baseline>,
+    /// Idle power with the model loaded, before the windows; empty with a warning where not taken.
     pub baselines: Vec<Baseline>,
+    /// The same after the windows.
+    #[serde(default)]
+    pub baselines_after: Vec<Baseline>,
     /// The windows, in order; after a search those of the load that it found.
     pub windows: Vec<WindowRecord>,
+    /// What the figures rest on besides the raw data; absent in records of the first releases.
+    #[serde(default)]
+    pub basis: Option<Basis>,
     /// The loads that a search tried, and what it found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<SearchReport>,
@@ -140,6 +151,9 @@ pub struct WarmupReport {
     pub seconds: f64,
     /// Whether power and speed had settled; null where the study asked for a fixed warm-up.
     pub settled: Option<bool>,
+    /// How steady each measured device was at its end.
+    #[serde(default)]
+    pub devices: Vec<Steadiness>,
 }
 
 /// One measured window.
@@ -158,6 +172,15 @@ pub struct WindowRecord {
     /// What the engine said of itself; empty where it has no metrics page.
     #[serde(default)]
     pub server: Vec<ServerFigure>,
+    /// Arithmetic and utilisation.
+    #[serde(default)]
+    pub work: WorkRecord,
+    /// Energy by phase, one entry a measured GPU.
+    #[serde(default)]
+    pub phases: Vec<PhaseRecord>,
+    /// Emissions by scope, where an intensity was given.
+    #[serde(default)]
+    pub emissions: Vec<ScopeEmission>,
     /// Processor time of llem itself in the window.
     pub host_cpu_seconds: Option<f64>,
 }

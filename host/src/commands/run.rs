@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use llem_core::{
-    energy::Instrument,
+    energy::{Instrument, Settings},
     event::Event,
     record::{Outcome, Record},
 };
@@ -11,6 +11,7 @@ use llem_meter::{Instruments, Level, MeterOptions};
 
 use crate::{
     cli::{Progress, RunArgs},
+    config,
     diagnostics::Failure,
     exit::ExitStatus,
     machine::{self, Machine},
@@ -39,9 +40,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitStatus, Failure> {
     if planned.expansion.experiments.is_empty() {
         return Err(nothing_to_run(&planned));
     }
+    let settings = config::read()?;
     let cancel = Cancel::install().map_err(|it| Failure::new(ExitStatus::Internal, &it))?;
     let (mut results, earlier) = open(args, &planned).map_err(|it| unusable(&it))?;
-    describe(&results, &planned, &instruments).map_err(|it| unusable(&it))?;
+    describe(&results, &planned, &instruments, &settings).map_err(|it| unusable(&it))?;
 
     let mut reporter = report::reporter(args.progress());
     let warnings = findings.iter().filter(|it| it.level == Level::Warning);
@@ -53,6 +55,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitStatus, Failure> {
     }
     let bench = Bench {
         instruments: &instruments,
+        settings: &settings,
         cancel: &cancel,
         is_estimate: devices.iter().all(|it| it.instrument == Instrument::CpuTime),
         executable: std::env::current_exe()
@@ -102,7 +105,7 @@ fn open(args: &RunArgs, planned: &Planned) -> Result<(Results, Vec<Record>), Res
 }
 
 /// Records of a journal, the last of each trial; failed ones may be left out to be run again.
-fn records(entries: Vec<Entry>, retry_failed: bool) -> Vec<Record> {
+pub(super) fn records(entries: Vec<Entry>, retry_failed: bool) -> Vec<Record> {
     let all = entries
         .into_iter()
         .filter_map(|it| if let Entry::Record(it) = it { Some(*it) } else { None });
@@ -136,9 +139,11 @@ fn describe(
     results: &Results,
     planned: &Planned,
     instruments: &Instruments,
+    settings: &Settings,
 ) -> Result<(), ResultsError> {
     results.write_text("study.toml", planned.study.text())?;
     results.write_json("plan.json", &planned.expansion)?;
+    results.write_json("settings.json", settings)?;
     results.write_json("environment.json", &Machine::read(instruments.devices()))
 }
 
@@ -159,6 +164,7 @@ pub(crate) fn unusable(error: &ResultsError) -> Failure {
         ResultsError::Io { .. }
         | ResultsError::Unreadable { .. }
         | ResultsError::Locked(_)
+        | ResultsError::Raw(_)
         | ResultsError::Journal(_) => ExitStatus::Environment,
     };
     let failure = Failure::new(status, error);
@@ -171,6 +177,7 @@ pub(crate) fn unusable(error: &ResultsError) -> Failure {
         ResultsError::Io { .. }
         | ResultsError::Unreadable { .. }
         | ResultsError::NotResults(_)
+        | ResultsError::Raw(_)
         | ResultsError::Journal(_) => failure,
     }
 }

@@ -186,16 +186,11 @@ impl ResultSet {
 
     /// What the meters recorded in a trial; none where it was not kept.
     pub fn series(&self, trial: &TrialId) -> Option<Vec<Series>> {
-        self.raw("series", trial)
+        store::read_series(&self.path, trial).ok().flatten()
     }
 
     /// The request log of a trial; none where it was not kept.
     pub fn requests(&self, trial: &TrialId) -> Option<RequestLog> {
-        self.raw("requests", trial)
-    }
-
-    fn raw<T: serde::de::DeserializeOwned>(&self, kind: &str, trial: &TrialId) -> Option<T> {
-        let name = format!("{kind}/{}-{}.json", trial.experiment, trial.repeat);
-        store::Results::read_json(&self.path, &name).ok()
+        store::read_requests(&self.path, trial).ok().flatten()
     }
 }

@@ -8,11 +8,11 @@ use std::{
 use llem_core::{
     backend::Mode,
     breaker::{Breaker, Circuit},
-    event::{Event, Phase},
+    event::Event,
     record::{EngineReport, FORMAT, Outcome, Record, TrialId, figures},
     repeat::next_best,
     schedule,
-    study::{NEVER_SHARED, Rest},
+    study::NEVER_SHARED,
 };
 use llem_launch::LogSummary;
 
@@ -21,12 +21,13 @@ use super::{
     failure::{CANCELLED, Fault, TIMEOUT},
     observe::Observed,
     repeats::{Budget, Progress},
+    rest::rest,
     shared::Kept,
     trial::{self, Bench, Emit, TrialResult},
 };
 use crate::{
     planning::Planned,
-    store::{Entry, Results, ResultsError},
+    store::{Entry, Results, ResultsError, write_requests, write_series},
 };
 
 /// How often a pause looks whether the user wants to stop.
@@ -101,7 +102,7 @@ pub(crate) fn run(
         keep(results, &result)?;
         state.add(place, &result.record, emit);
         if state.agenda.left() > 0 {
-            rest(planned, bench, planned.trial_id(place), emit);
+            rest(planned.study.measure().rest, bench, planned.trial_id(place), emit);
         }
     }
     if let Some(kept) = kept {
@@ -316,13 +317,14 @@ fn not_runnable(trial: TrialId, position: u32, mode: Mode, fault: Fault) -> Tria
 
 /// Raw data first, so that a record in the journal never lacks what it was computed from.
 fn keep(results: &mut Results, result: &TrialResult) -> Result<(), ResultsError> {
-    let TrialId { experiment, repeat } = &result.record.trial;
+    let trial = &result.record.trial;
     if !result.series.is_empty() {
-        results.write_json(&format!("series/{experiment}-{repeat}.json"), &result.series)?;
+        write_series(results.path(), trial, &result.series)?;
     }
     if let Some(requests) = &result.requests {
-        results.write_json(&format!("requests/{experiment}-{repeat}.json"), requests)?;
+        write_requests(results.path(), trial, requests)?;
     }
+    let TrialId { experiment, repeat } = trial;
     if !result.observed.is_empty() {
         results.write_json(&format!("server/{experiment}-{repeat}.json"), &result.observed)?;
     }
@@ -346,21 +348,6 @@ fn finished_event(record: &Record) -> Event {
         },
         seconds: record.duration_seconds,
     }
-}
-
-/// Idle time between trials, so that one does not warm the next.
-fn rest(planned: &Planned, bench: &Bench<'_>, trial: TrialId, emit: Emit<'_>) {
-    let length = match planned.study.measure().rest {
-        Rest::Duration(length) => length,
-        // Without an instrument that sees idle power there is nothing to wait for.
-        Rest::Auto if bench.is_estimate => Duration::ZERO,
-        Rest::Auto => Duration::from_secs(5),
-    };
-    if length.is_zero() {
-        return;
-    }
-    emit(Event::PhaseStarted { trial, phase: Phase::Rest });
-    pause_for(length, bench);
 }
 
 fn pause_for(length: Duration, bench: &Bench<'_>) {

@@ -6,25 +6,30 @@ use std::{
 };
 
 use llem_core::{
-    backend::Drive,
-    energy::{
-        Baseline, Baselines, Instrument, Mode, Request, Scope, Series, Settings, Window, baseline,
-        measure as energy, total,
-    },
+    account::{Account, DrivenWindow, account, idle},
+    backend::{Drive, Value},
+    energy::{Instrument, Mode, Request, Series, Window},
     event::Phase,
-    latency::{self, RequestLog, window_metrics},
-    record::{EngineReport, Measured, WindowRecord},
+    flops::NumberFormat,
+    latency::RequestLog,
+    record::{EngineReport, Measured, WarmupReport, WindowRecord},
     study::Baseline as Wanted,
 };
 use llem_meter::now_ns;
 
-use super::{engine::Engine, failure::Fault, offline, server, trial::Attempt};
+use super::{
+    engine::Engine,
+    failure::Fault,
+    offline, server,
+    trial::{Attempt, Trial},
+};
 
 /// How often a waiting runner looks: often enough for people, too seldom to cost power.
 const LOOK: Duration = Duration::from_millis(250);
-/// Idle power is observed for this long at least, because its stationarity is tested over 20 s.
-const BASELINE_MIN: Duration = Duration::from_secs(21);
-const BASELINE_MAX: Duration = Duration::from_mins(1);
+/// Idle power is observed for this long, because its stationarity is tested over 20 s.
+const BASELINE: Duration = Duration::from_secs(21);
+/// A device that has not settled by then is observed as it is, and the record says so.
+const BASELINE_LONGEST: Duration = Duration::from_mins(1);
 
 /// Measures a trial whose engine is ready.
 pub(super) fn measure(
@@ -39,49 +44,78 @@ pub(super) fn measure(
     }
 }
 
-/// Idle power with the model loaded, of the devices that have a real instrument.
+/// When idle power is observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Idle {
+    /// With the engine loaded, before the windows.
+    Before,
+    /// The same after them.
+    After,
+}
+
+/// Observes idle power with the model loaded; the engine goes on being watched.
 pub(super) fn context_baseline(
     attempt: &mut Attempt<'_>,
     engine: &mut Engine,
-) -> Result<Vec<Baseline>, Fault> {
-    if attempt.trial.measure.baseline == Wanted::None || attempt.bench.is_estimate {
-        return Ok(Vec::new());
+    when: Idle,
+) -> Result<(), Fault> {
+    if attempt.trial.measure.baseline == Wanted::None {
+        return Ok(());
+    }
+    let window = observe(attempt, &mut |attempt| {
+        wait(attempt, engine, Phase::Baseline, Duration::from_secs(1), &mut |_, _| ())
+    })?;
+    match when {
+        Idle::Before => attempt.basis.before = window,
+        Idle::After => attempt.basis.after = window,
+    }
+    Ok(())
+}
+
+/// Observes idle power before an engine is started, where the study asks for it.
+pub(super) fn bare_baseline(attempt: &mut Attempt<'_>) -> Result<(), Fault> {
+    if attempt.trial.measure.baseline == Wanted::Bare {
+        attempt.basis.bare = observe(attempt, &mut |attempt| {
+            attempt.check(Phase::Baseline)?;
+            thread::sleep(Duration::from_secs(1));
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Waits, second by second, until the idle power of the last 21 s has settled, and gives that stretch;
+/// none where no instrument sees idle power.
+fn observe(
+    attempt: &mut Attempt<'_>,
+    second: &mut dyn FnMut(&mut Attempt<'_>) -> Result<(), Fault>,
+) -> Result<Option<Window>, Fault> {
+    if attempt.bench.is_estimate {
+        return Ok(None);
     }
     attempt.phase(Phase::Baseline);
-    let begin_ns = now_ns();
     let started = Instant::now();
     loop {
-        wait(attempt, engine, Phase::Baseline, Duration::from_secs(1), &mut |_, _| ())?;
-        let elapsed = started.elapsed();
-        if elapsed < BASELINE_MIN {
+        second(attempt)?;
+        attempt.progress(None, Some(share(started.elapsed(), BASELINE)));
+        if started.elapsed() < BASELINE {
             continue;
         }
-        let (baselines, problems) =
-            observe(&attempt.recording.snapshot(), Window { begin_ns, end_ns: now_ns() });
-        let settled = baselines.iter().all(|it| it.settled);
-        if settled || elapsed >= BASELINE_MAX {
-            attempt.warnings.extend(problems);
-            for it in baselines.iter().filter(|it| !it.settled) {
-                let why = it.unsettled.join(", ");
-                attempt
-                    .warnings
-                    .push(format!("idle power of `{}` had not settled: {why}", it.device));
-            }
-            return Ok(baselines);
+        let end_ns = now_ns();
+        let window = Window { begin_ns: end_ns - nanoseconds(BASELINE), end_ns };
+        let found = idle(&attempt.recording.snapshot(), Some(window), "", &mut Vec::new());
+        if found.iter().all(|it| it.settled) || started.elapsed() >= BASELINE_LONGEST {
+            return Ok(Some(window));
         }
     }
 }
 
-fn observe(series: &[Series], window: Window) -> (Vec<Baseline>, Vec<String>) {
-    let mut baselines = Vec::new();
-    let mut problems = Vec::new();
-    for series in series.iter().filter(|it| it.device.instrument != Instrument::CpuTime) {
-        match baseline(series, window) {
-            Ok(it) => baselines.push(it),
-            Err(error) => problems.push(error.to_string()),
-        }
-    }
-    (baselines, problems)
+fn share(part: Duration, whole: Duration) -> f64 {
+    (part.as_secs_f64() / whole.as_secs_f64()).min(1.0)
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Waits, tells progress, and fails where the engine ends or the user stops.
@@ -105,52 +139,70 @@ pub(super) fn wait(
     }
 }
 
-/// A window that was driven, before its figures are computed.
-pub(super) struct Driven {
-    pub(super) request: Request,
-    pub(super) host_cpu_seconds: Option<f64>,
+/// Computes the figures of a trial whose windows were driven. From here on nothing more is recorded of
+/// it: what the figures were computed from is what is kept.
+pub(super) fn conclude(
+    attempt: &mut Attempt<'_>,
+    load_seconds: f64,
+    warmup: WarmupReport,
+    log: RequestLog,
+) -> Measured {
+    let (series, found) = figures(attempt, &log);
+    attempt.warnings.extend(found.remarks);
+    attempt.series = Some(series);
+    attempt.requests = Some(log);
+    Measured {
+        load_seconds,
+        warmup,
+        baselines_bare: found.bare,
+        baselines: found.before,
+        baselines_after: found.after,
+        windows: found.windows,
+        basis: Some(attempt.basis.clone()),
+        search: None,
+    }
 }
 
-/// The figures of windows, from one recording and one request log.
-pub(super) fn windows(
-    attempt: &mut Attempt<'_>,
-    driven: &[Driven],
-    log: &RequestLog,
-    baselines: &[Baseline],
-) -> Vec<WindowRecord> {
-    let last = driven.iter().map(|it| it.request.end_ns).max().unwrap_or_default();
+/// The windows so far, for whoever decides by them what to do next.
+pub(super) fn windows(attempt: &mut Attempt<'_>, log: &RequestLog) -> Vec<WindowRecord> {
+    figures(attempt, log).1.windows
+}
+
+fn figures(attempt: &mut Attempt<'_>, log: &RequestLog) -> (Vec<Series>, Account) {
+    let basis = &mut attempt.basis;
+    let last = basis.windows.iter().map(|it| it.request.end_ns).max().unwrap_or_default();
+    basis.model.clone_from(&attempt.trial.model.facts);
+    basis.format = number_format(attempt.trial);
+    basis.slo.clone_from(&attempt.trial.slo);
+    basis.seed = attempt.trial.seed;
     let series = attempt.recording.snapshot_covering(last);
-    let mut records = Vec::new();
-    for (number, window) in (0_u64..).zip(driven) {
-        let mut measurement = energy(&series, window.request, &Settings::default());
-        for reading in &mut measurement.readings {
-            let before = baselines.iter().find(|it| it.device == reading.device).cloned();
-            let baselines = Baselines { context_before: before, ..Baselines::default() };
-            *reading = reading.clone().above(&baselines);
-        }
-        let span = latency::Window {
-            from_ns: measurement.window.begin_ns,
-            to_ns: measurement.window.end_ns,
-        };
-        let metrics = window_metrics(
-            log,
-            span,
-            attempt.trial.slo.as_ref(),
-            attempt.trial.seed.wrapping_add(number),
-        );
-        attempt.warnings.extend(metrics.client.warnings.iter().cloned());
-        let scopes = [Scope::GpuBoard, Scope::CpuPackage, Scope::Dram];
-        records.push(WindowRecord {
-            begin_ns: measurement.window.begin_ns,
-            end_ns: measurement.window.end_ns,
-            totals: scopes.into_iter().filter_map(|it| total(&measurement.readings, it)).collect(),
-            energy: measurement.readings,
-            metrics,
-            server: Vec::new(),
-            host_cpu_seconds: window.host_cpu_seconds,
-        });
-    }
-    records
+    let found = account(basis, &series, log, attempt.bench.settings);
+    (series, found)
+}
+
+/// The format that the engine computes in: as the plan says, else as the model's configuration does.
+fn number_format(trial: &Trial) -> Option<NumberFormat> {
+    let planned = trial.launch.effective.iter();
+    let mut planned = planned.filter_map(|(path, value)| match value {
+        Value::Text(name) if is_number_format(&path.to_string()) => NumberFormat::from_name(name),
+        _ => None,
+    });
+    let config = trial.model.config.as_ref();
+    let of_model = || {
+        let named = ["dtype", "torch_dtype"].into_iter().find_map(|key| config?.get(key)?.as_str());
+        NumberFormat::from_name(named?)
+    };
+    planned.next().or_else(of_model)
+}
+
+/// Whether a parameter is called what all engines call the format that they compute in.
+fn is_number_format(path: &str) -> bool {
+    path.rsplit('.').next() == Some("dtype")
+}
+
+/// Devices that an instrument measures, as opposed to a model that estimates.
+pub(super) fn is_measured(series: &Series) -> bool {
+    series.device.instrument != Instrument::CpuTime
 }
 
 /// Processor time that this process has used.
@@ -159,7 +211,8 @@ pub(super) fn host_cpu() -> Duration {
     Duration::try_from(time).unwrap_or_default()
 }
 
-/// A request for the energy of a window.
-pub(super) fn request(begin_ns: u64, end_ns: u64, mode: Mode) -> Request {
-    Request { begin_ns, end_ns, mode }
+/// A window that was driven, with the processor time that this process used in it.
+pub(super) fn driven(begin_ns: u64, end_ns: u64, mode: Mode, cpu: Duration) -> DrivenWindow {
+    let used = host_cpu().saturating_sub(cpu).as_secs_f64();
+    DrivenWindow { request: Request { begin_ns, end_ns, mode }, host_cpu_seconds: Some(used) }
 }

@@ -16,7 +16,7 @@ use llem_meter::GUARD;
 use serde_json::{Map, Value};
 
 use super::{
-    drive::{Driven, context_baseline, host_cpu, request, wait, windows},
+    drive::{Idle, conclude, context_baseline, driven, host_cpu, wait},
     engine::Engine,
     failure::{Fault, TIMEOUT},
     trial::Attempt,
@@ -62,7 +62,7 @@ pub(super) fn measure(
     };
     worker.describe(report);
     let load_seconds = worker.load_seconds;
-    let baselines = context_baseline(attempt, engine)?;
+    context_baseline(attempt, engine, Idle::Before)?;
     let prompts: Vec<Prompt> = (0..u64::from(attempt.trial.settings.requests.get()))
         .map(|it| attempt.trial.workload.prompt(it))
         .collect();
@@ -76,14 +76,12 @@ pub(super) fn measure(
     attempt.phase(Phase::Window);
     let cpu = host_cpu();
     let log = run_all(attempt, engine, &mut worker, &batches)?;
-    let host_cpu_seconds = Some(host_cpu().saturating_sub(cpu).as_secs_f64());
+    let window = driven(log.started_ns, log.ended_ns, Mode::Isolated, cpu);
+    attempt.basis.windows.push(window);
     wait(attempt, engine, Phase::Window, GUARD, &mut |_, _| ())?;
-    let driven =
-        Driven { request: request(log.started_ns, log.ended_ns, Mode::Isolated), host_cpu_seconds };
-    let windows = windows(attempt, &[driven], &log, &baselines);
-    attempt.requests = Some(log);
+    context_baseline(attempt, engine, Idle::After)?;
     engine.keep_worker(worker);
-    Ok(Measured { load_seconds, warmup, baselines, windows, search: None })
+    Ok(conclude(attempt, load_seconds, warmup, log))
 }
 
 fn run_all(

@@ -8,7 +8,7 @@ use std::{
 };
 
 use llem_core::{
-    energy::Baseline,
+    account::DrivenWindow,
     event::Phase,
     latency::RequestLog,
     record::{Measured, SearchLevel, SearchReport, WarmupReport, WindowRecord, figure},
@@ -18,7 +18,7 @@ use llem_core::{
 use llem_load::http::{self, Control};
 
 use super::{
-    drive::{context_baseline, windows},
+    drive::{Idle, conclude, context_baseline, windows},
     engine::Engine,
     failure::Fault,
     observe::Observer,
@@ -30,7 +30,7 @@ use super::{
 struct Level {
     report: SearchLevel,
     warmup: WarmupReport,
-    windows: Vec<WindowRecord>,
+    driven: Vec<DrivenWindow>,
 }
 
 /// Searches on a running server.
@@ -41,7 +41,7 @@ pub(super) fn measure(
     load_seconds: f64,
 ) -> Result<Measured, Fault> {
     let search = search(attempt, wanted)?;
-    let baselines = context_baseline(attempt, engine)?;
+    context_baseline(attempt, engine, Idle::Before)?;
     let observer = Observer::start(engine);
     let mut levels: Vec<Level> = Vec::new();
     let mut log = RequestLog::default();
@@ -49,17 +49,20 @@ pub(super) fn measure(
         let seen: Vec<Outcome> = levels.iter().map(outcome).collect();
         match search.next(&seen) {
             Step::Done(found) => break Ok(found),
-            Step::Try(level) => {
-                match try_level(attempt, engine, &observer, &baselines, level, &mut log) {
-                    Ok(done) => levels.push(done),
-                    Err(fault) => break Err(fault),
-                }
-            }
+            Step::Try(level) => match try_level(attempt, engine, &observer, level, &mut log) {
+                Ok(done) => levels.push(done),
+                Err(fault) => break Err(fault),
+            },
         }
     };
     let observed = observer.stop();
-    attempt.requests = Some(log);
-    let found = searched?;
+    let found = match searched {
+        Ok(found) => found,
+        Err(fault) => {
+            attempt.requests = Some(log);
+            return Err(fault);
+        }
+    };
     let report = SearchReport {
         goal: wanted.goal,
         found,
@@ -68,14 +71,18 @@ pub(super) fn measure(
     // Where nothing meets the objective, the least load is what can be told.
     let shown = found.unwrap_or(search.lowest);
     let place = report.levels.iter().position(|it| it.level.total_cmp(&shown).is_eq()).unwrap_or(0);
-    let Level { warmup, mut windows, .. } = levels.swap_remove(place);
+    let Level { warmup, driven, .. } = levels.swap_remove(place);
     if found.is_none() {
         attempt.warnings.push(format!("even the least load, {shown}, misses the objective"));
     }
-    attempt.warnings.extend(observed.complete(&mut windows));
-    attempt.observed = observed;
     engine.inspect("end");
-    Ok(Measured { load_seconds, warmup, baselines, windows, search: Some(report) })
+    context_baseline(attempt, engine, Idle::After)?;
+    attempt.basis.windows = driven;
+    let mut measured = conclude(attempt, load_seconds, warmup, log);
+    measured.search = Some(report);
+    attempt.warnings.extend(observed.complete(&mut measured.windows));
+    attempt.observed = observed;
+    Ok(measured)
 }
 
 fn search(attempt: &Attempt<'_>, wanted: SearchSettings) -> Result<Search, Fault> {
@@ -97,7 +104,6 @@ fn try_level(
     attempt: &mut Attempt<'_>,
     engine: &mut Engine,
     observer: &Observer,
-    baselines: &[Baseline],
     level: f64,
     all: &mut RequestLog,
 ) -> Result<Level, Fault> {
@@ -107,20 +113,22 @@ fn try_level(
     let control = Arc::new(Control::new());
     let load = http::spawn(plan, Arc::clone(&control))
         .map_err(|it| Fault::from_error(Phase::Warmup, "load", &it))?;
-    let driven = drive(attempt, engine, &control, &load, observer);
+    attempt.basis.windows.clear();
+    let warmup = drive(attempt, engine, &control, &load, observer);
     control.drain();
     // Beyond what the engine can serve the queue never ends; who still waits has missed the objective.
     let patience = Instant::now() + attempt.trial.measure.window.max(Duration::from_secs(1));
-    while driven.is_ok() && !load.is_finished() && Instant::now() < patience {
+    while warmup.is_ok() && !load.is_finished() && Instant::now() < patience {
         thread::sleep(Duration::from_millis(20));
     }
     control.abort();
     let log = load.join().map_err(|it| Fault::from_error(Phase::Window, "load", &it));
-    let ((warmup, driven), log) = (driven?, log?);
-    let windows = windows(attempt, &driven, &log, baselines);
+    let (warmup, log) = (warmup?, log?);
+    let driven = attempt.basis.windows.clone();
+    let windows = windows(attempt, &log);
     append(all, log);
     let report = judge(attempt, level, &warmup, &windows);
-    Ok(Level { report, warmup, windows })
+    Ok(Level { report, warmup, driven })
 }
 
 /// All windows of a level are judged together.
@@ -139,8 +147,11 @@ fn judge(
     let measured = Measured {
         load_seconds: 0.0,
         warmup: warmup.clone(),
+        baselines_bare: Vec::new(),
         baselines: Vec::new(),
+        baselines_after: Vec::new(),
         windows: windows.to_vec(),
+        basis: None,
         search: None,
     };
     SearchLevel {

@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use llem_core::{
-    backend::Drive, energy::Mode, event::Phase, latency::RequestLog, record::Measured,
+    backend::Drive,
+    energy::Mode,
+    event::Phase,
+    latency::RequestLog,
+    record::{Measured, WarmupReport},
 };
 use llem_load::{
     http::{self, Control, Plan, Protocol, UsageRequest},
@@ -12,7 +16,7 @@ use llem_load::{
 use llem_meter::now_ns;
 
 use super::{
-    drive::{Driven, context_baseline, host_cpu, request, wait, windows},
+    drive::{Idle, conclude, context_baseline, driven, host_cpu, wait},
     engine::Engine,
     failure::Fault,
     observe::Observer,
@@ -30,37 +34,37 @@ pub(super) fn measure(
     if let Some(wanted) = attempt.trial.measure.search {
         return search::measure(attempt, engine, wanted, load_seconds);
     }
-    let baselines = context_baseline(attempt, engine)?;
+    context_baseline(attempt, engine, Idle::Before)?;
     let plan = plan(attempt, engine)?;
     let control = Arc::new(Control::new());
     let load = http::spawn(plan, Arc::clone(&control))
         .map_err(|it| Fault::from_error(Phase::Warmup, "load", &it))?;
     let observer = Observer::start(engine);
-    let driven = drive(attempt, engine, &control, &load, &observer);
+    let warmup = drive(attempt, engine, &control, &load, &observer);
     let observed = observer.stop();
     // Requests in flight are followed to their end, unless the window already failed.
-    if driven.is_ok() {
+    if warmup.is_ok() {
         control.drain();
     } else {
         control.abort();
     }
     let log = load.join().map_err(|it| Fault::from_error(Phase::Window, "load", &it));
-    let (warmup, driven) = match (driven, &log) {
-        (Ok(driven), _) => driven,
+    let warmup = match (warmup, &log) {
+        (Ok(warmup), _) => warmup,
         (Err(fault), Ok(log)) => return Err(explain(fault, log)),
         (Err(fault), Err(_)) => return Err(fault),
     };
     let log = log?;
     engine.inspect("end");
-    let mut windows = windows(attempt, &driven, &log, &baselines);
-    attempt.warnings.extend(observed.complete(&mut windows));
+    context_baseline(attempt, engine, Idle::After)?;
+    let mut measured = conclude(attempt, load_seconds, warmup, log);
+    attempt.warnings.extend(observed.complete(&mut measured.windows));
     attempt.observed = observed;
-    attempt.requests = Some(log);
-    if windows.iter().all(|it| it.metrics.output_tokens == 0) {
+    if measured.windows.iter().all(|it| it.metrics.output_tokens == 0) {
         let fault = Fault::new(Phase::Window, "no-output", "no token arrived in any window");
         return Err(explain(fault, attempt.requests.as_ref().expect("it was just set")));
     }
-    Ok(Measured { load_seconds, warmup, baselines, windows, search: None })
+    Ok(measured)
 }
 
 pub(super) fn drive(
@@ -69,11 +73,10 @@ pub(super) fn drive(
     control: &Control,
     load: &http::Running,
     observer: &Observer,
-) -> Result<(llem_core::record::WarmupReport, Vec<Driven>), Fault> {
+) -> Result<WarmupReport, Fault> {
     attempt.phase(Phase::Warmup);
     let warmup = warmup::of_server(attempt, engine, control)?;
     attempt.phase(Phase::Window);
-    let mut driven = Vec::new();
     for _ in 0..attempt.trial.measure.windows.get() {
         observer.edge();
         let (begin_ns, cpu) = (now_ns(), host_cpu());
@@ -89,13 +92,10 @@ pub(super) fn drive(
                 "the traffic ended before the window did",
             ));
         }
-        driven.push(Driven {
-            request: request(begin_ns, now_ns(), Mode::Running),
-            host_cpu_seconds: Some(host_cpu().saturating_sub(cpu).as_secs_f64()),
-        });
+        attempt.basis.windows.push(driven(begin_ns, now_ns(), Mode::Running, cpu));
         observer.edge();
     }
-    Ok((warmup, driven))
+    Ok(warmup)
 }
 
 /// The load as a study describes it.

@@ -7,8 +7,9 @@ use std::{
 };
 
 use llem_core::{
+    account::Basis,
     backend::{Config, Context, LaunchPlan, Mode, Observation, Value},
-    energy::Series,
+    energy::{Series, Settings},
     event::{Event, Phase},
     latency::{RequestLog, Slo},
     record::{EngineReport, FORMAT, Measured, Outcome, Record, TrialId},
@@ -16,7 +17,7 @@ use llem_core::{
     units::Watts,
     workload::Workload,
 };
-use llem_launch::{Grant, HostEnvironment, Programs};
+use llem_launch::{Grant, HostEnvironment, LogSummary, Programs};
 use llem_meter::{Instruments, Recording};
 
 use super::{
@@ -53,6 +54,8 @@ pub(crate) struct Trial {
 /// What all trials of a run share.
 pub(crate) struct Bench<'a> {
     pub(crate) instruments: &'a Instruments,
+    /// Calibrations and what else the user knows.
+    pub(crate) settings: &'a Settings,
     pub(crate) cancel: &'a Cancel,
     /// No instrument measures here, a model estimates.
     pub(crate) is_estimate: bool,
@@ -104,12 +107,14 @@ pub(super) fn run(
         emit,
         recording,
         deadline: trial.limit.map(|it| clock + it),
+        basis: Basis::default(),
+        series: None,
         requests: None,
         observed: Observed::default(),
         warnings: Vec::new(),
     };
     let (outcome, engine) = attempt.run(running, kept, keep);
-    let Attempt { recording, requests, mut observed, warnings, .. } = attempt;
+    let Attempt { recording, series, requests, mut observed, warnings, .. } = attempt;
     let record = Record {
         format: FORMAT,
         trial: trial.id.clone(),
@@ -121,7 +126,7 @@ pub(super) fn run(
         engine,
         warnings,
     };
-    let series = recording.stop();
+    let series = series.unwrap_or_else(|| recording.stop());
     if let Some(log) = &requests {
         observed.align(&series, log);
     }
@@ -136,6 +141,10 @@ pub(super) struct Attempt<'a> {
     pub(super) recording: Recording,
     /// When its time is up.
     pub(super) deadline: Option<Instant>,
+    /// What its figures rest on, as far as it has come.
+    pub(super) basis: Basis,
+    /// What its figures were computed from.
+    pub(super) series: Option<Vec<Series>>,
     pub(super) requests: Option<RequestLog>,
     pub(super) observed: Observed,
     pub(super) warnings: Vec<String>,
@@ -152,6 +161,12 @@ impl Attempt<'_> {
             planned: plain(&self.trial.launch.effective),
             ..EngineReport::default()
         };
+        // With an engine that runs already there is no bare device to observe.
+        let bare = if running.is_none() { drive::bare_baseline(self) } else { Ok(()) };
+        if let Err(fault) = bare {
+            let failure = fault.into_record(None, &LogSummary::default());
+            return (Outcome::Failed(failure), report);
+        }
         self.phase(Phase::Load);
         let started = match running {
             Some(mut it) => {

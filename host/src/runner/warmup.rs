@@ -2,11 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use llem_core::{event::Phase, record::WarmupReport, study::Warmup};
+use llem_core::{
+    energy::Series,
+    event::Phase,
+    record::WarmupReport,
+    steady::{Criterion, Steadiness, steadiness},
+    study::Warmup,
+};
 use llem_load::http::Control;
+use llem_meter::now_ns;
 
 use super::{
-    drive::wait,
+    drive::{is_measured, wait},
     engine::Engine,
     failure::Fault,
     offline::{Batch, Worker},
@@ -55,7 +62,8 @@ pub(super) fn of_server(
                 no_answers(control)?;
                 let tokens = control.progress().output_tokens - before;
                 let tokens = f64::from(u32::try_from(tokens).unwrap_or(u32::MAX));
-                if settling.add(tokens / stretch.elapsed().as_secs_f64()) {
+                let is_even = settling.add(tokens / stretch.elapsed().as_secs_f64());
+                if is_even && are_steady(&steady(attempt, started)) {
                     break Some(true);
                 }
                 if started.elapsed() >= LONGEST {
@@ -83,11 +91,12 @@ pub(super) fn of_worker(
         worker.generate(attempt, engine, batch, Phase::Warmup, 0.0)?;
         requests += batch.size;
         let tokens = f64::from(batch.size) * f64::from(batch.max_tokens);
-        let is_settled = settling.add(tokens / begun.elapsed().as_secs_f64());
+        let is_even = settling.add(tokens / begun.elapsed().as_secs_f64());
         let is_done = match attempt.trial.measure.warmup {
             Warmup::Duration(length) => started.elapsed() >= length,
             Warmup::Requests(wanted) => requests >= wanted.get(),
             Warmup::Steady => {
+                let is_settled = is_even && are_steady(&steady(attempt, started));
                 settled = Some(is_settled);
                 is_settled || started.elapsed() >= LONGEST
             }
@@ -100,10 +109,44 @@ pub(super) fn of_worker(
 }
 
 fn finish(attempt: &mut Attempt<'_>, started: Instant, settled: Option<bool>) -> WarmupReport {
+    let devices = steady(attempt, started);
     if settled == Some(false) {
-        attempt.warnings.push(format!("the warm-up had not settled after {} s", LONGEST.as_secs()));
+        let unrest = devices.iter().filter(|it| !it.steady).map(unrest);
+        let unrest: Vec<String> = std::iter::once(String::new()).chain(unrest).collect();
+        attempt.warnings.push(format!(
+            "the warm-up had not settled after {} s{}",
+            LONGEST.as_secs(),
+            unrest.join("; ")
+        ));
     }
-    WarmupReport { seconds: started.elapsed().as_secs_f64(), settled }
+    WarmupReport { seconds: started.elapsed().as_secs_f64(), settled, devices }
+}
+
+fn unrest(device: &Steadiness) -> String {
+    let slope = device.slope_per_second.map_or_else(
+        || "power unknown".to_owned(),
+        |slope| format!("power changes by {:.2} % a second", 100.0 * slope),
+    );
+    let range = device.temperature_range_celsius;
+    let range = range.map_or_else(String::new, |it| format!(", temperature over {it} degrees"));
+    format!("`{}`: {slope}{range}", device.device)
+}
+
+/// How steady each measured device has been under this warm-up, and under nothing before it.
+fn steady(attempt: &Attempt<'_>, started: Instant) -> Vec<Steadiness> {
+    let criterion = Criterion::default();
+    let now = now_ns();
+    let judge = |series: &Series| {
+        let mut found = steadiness(series, now, &criterion);
+        found.steady &= started.elapsed().as_secs_f64() >= criterion.span_seconds;
+        found
+    };
+    attempt.recording.snapshot().iter().filter(|it| is_measured(it)).map(judge).collect()
+}
+
+/// Devices whose energy is only estimated have no say.
+fn are_steady(devices: &[Steadiness]) -> bool {
+    devices.iter().all(|it| it.steady)
 }
 
 /// A server that refuses everything never warms up.

@@ -9,7 +9,7 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Entry, Header, Journal, JournalError};
+use super::{Entry, Header, Journal, JournalError, RawError};
 
 /// A results directory that this process writes to.
 #[derive(Debug)]
@@ -65,6 +65,9 @@ pub enum ResultsError {
     /// The journal can't be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// Raw data can't be used.
+    #[error(transparent)]
+    Raw(#[from] RawError),
 }
 
 impl Results {
@@ -101,6 +104,14 @@ impl Results {
             None => Ok((results, entries)),
             Some(difference) => Err(ResultsError::Changed { path: path.to_owned(), difference }),
         }
+    }
+
+    /// Opens a directory that has results already, to add to them.
+    pub(crate) fn open_again(path: &Path) -> Result<Self, ResultsError> {
+        if !path.join(JOURNAL).is_file() {
+            return Err(ResultsError::NotResults(path.to_owned()));
+        }
+        Ok(Self::open(path)?.0)
     }
 
     /// The newest results of a study below `parent`.

@@ -60,6 +60,12 @@ pub enum BaselineError {
         /// How many there were.
         found: usize,
     },
+    /// The counter said that there is none.
+    #[error("`{device}` had no power during the baseline")]
+    NoPower {
+        /// The device.
+        device: String,
+    },
     /// The counter was faulty.
     #[error("the counter of `{device}` went back or stood still during the baseline")]
     Faulty {
@@ -80,6 +86,9 @@ pub fn baseline(series: &Series, window: Window) -> Result<Baseline, BaselineErr
         return Err(BaselineError::Faulty { device });
     }
     let mean = curve.power(0, last);
+    if !(mean > 0.0 && mean.is_finite()) {
+        return Err(BaselineError::NoPower { device });
+    }
     let start = curve.time.partition_point(|&t| t < curve.time[last] - SETTLED_SPAN).min(last - 20);
     let time: Vec<f64> =
         (start..last).map(|i| f64::midpoint(curve.time[i], curve.time[i + 1])).collect();

@@ -20,6 +20,16 @@ pub enum CarbonIntensity {
     Series(Vec<(f64, f64)>),
 }
 
+/// What the user knows about the electricity.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Carbon {
+    /// Its intensity.
+    pub intensity: CarbonIntensity,
+    /// Power usage effectiveness: energy of the whole site over that of its computers.
+    pub power_usage_effectiveness: f64,
+}
+
 /// Emissions of an energy with what they were computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Emission {

@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Calibrated, Component, CounterState, EnergyReading, Flag, IncidentKind, Instrument, Method,
-    Mode, Scope, Series, Uncertainty, Verdict, Window,
+    Calibrated, Carbon, Component, CounterState, EnergyReading, Flag, IncidentKind, Instrument,
+    Method, Mode, Scope, Series, Uncertainty, Verdict, Window,
     budget::{COVERAGE_HALF_WIDTH, GAIN_HALF_WIDTH, MODEL_RELATIVE, rectangular},
     check::{self, Unusable},
     power, shape, throttle,
@@ -30,7 +30,11 @@ pub struct Request {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// Calibrations of sensors, by device.
+    #[serde(default)]
     pub calibrations: Vec<Calibrated>,
+    /// Emissions of the electricity; none: not computed.
+    #[serde(default)]
+    pub carbon: Option<Carbon>,
 }
 
 /// The energy of all devices in one window.

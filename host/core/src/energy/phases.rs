@@ -63,7 +63,8 @@ pub struct Attribution {
     pub held_out_relative_error: f64,
     /// Sum of all parts less the energy, relative to it.
     pub closure: f64,
-    /// Each request's part, in the order of their places.
+    /// Each request's part, in the order of their places; left out of records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<RequestEnergy>,
 }
 
@@ -110,6 +111,9 @@ pub enum AttributionError {
     /// The counter was faulty.
     #[error("the counter went back or stood still in the window")]
     Faulty,
+    /// There is nothing to explain.
+    #[error("the device's energy does not vary, so nothing can be attributed")]
+    NoSignal,
     /// No step lies in the window.
     #[error("no step of the engine lies in the window")]
     NoWork,
@@ -143,6 +147,9 @@ pub fn attribute(
         return Err(AttributionError::TooShort { found: blocks.len() });
     }
     let (r_squared, relative_error) = held_out(&intervals, &blocks);
+    if !(r_squared.is_finite() && relative_error.is_finite()) {
+        return Err(AttributionError::NoSignal);
+    }
     let fitted = sum(blocks.iter()).solve();
     let resampled = resample(&blocks, seed);
     let energy = idle.get() * intervals.iter().map(|i| i.seconds).sum::<f64>()

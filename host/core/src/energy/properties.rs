@@ -206,7 +206,7 @@ fn a_calibration_by_the_user_replaces_the_gain() {
         certificate: "session 4".to_owned(),
     };
     let request = Request { begin_ns: 5 * SECOND, end_ns: 12 * SECOND, mode: Mode::Running };
-    let settings = Settings { calibrations: vec![calibrated] };
+    let settings = Settings { calibrations: vec![calibrated], carbon: None };
     let found = measure(std::slice::from_ref(&series), request, &settings).readings.remove(0);
     let plain = reading(&series, 5 * SECOND, 12 * SECOND, Mode::Running);
     let expected = joules(&plain) * 1.02 + 3.0 * found.window.duration().get();

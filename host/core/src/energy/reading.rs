@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Checks, Instrument, NetEnergy, Scope, Series, Uncertainty, Verdict, Window};
+use super::{Checks, Instrument, NetEnergy, Scope, Series, Throttle, Uncertainty, Verdict, Window};
 use crate::units::{Joules, Watts};
 
 /// Energy of one device over one window, with where it comes from and how far it can be trusted.
@@ -36,6 +36,9 @@ pub struct EnergyReading {
     pub net_context: Option<NetEnergy>,
     /// Energy above the bare idle power: the cost of having the service.
     pub net_bare: Option<NetEnergy>,
+    /// Shares of the window in which limits held the clocks down, by the violation counters.
+    #[serde(default)]
+    pub throttle: Throttle,
     /// What other instruments say about the same window.
     pub checks: Checks,
     /// Whether the figure may be ranked.
@@ -63,6 +66,7 @@ impl EnergyReading {
             uncertainty: None,
             net_context: None,
             net_bare: None,
+            throttle: Throttle::default(),
             checks: Checks::default(),
             verdict: Verdict::Invalid,
             flags: Vec::new(),

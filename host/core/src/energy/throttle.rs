@@ -32,6 +32,7 @@ pub fn throttle(series: &Series, window: Window) -> Throttle {
 /// Flags limits that mattered; a thermal one makes the window suspect.
 pub(super) fn flag(reading: &mut EnergyReading, series: &Series) {
     let throttle = throttle(series, reading.window);
+    reading.throttle = throttle;
     if throttle.power_fraction.is_some_and(|share| share > NOTABLE) {
         reading.flag(Flag::PowerLimited);
     }

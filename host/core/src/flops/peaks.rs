@@ -23,6 +23,25 @@ pub enum NumberFormat {
     Fp8,
 }
 
+impl NumberFormat {
+    /// The format that engines and configurations call so; none for anything else, `auto` included.
+    ///
+    /// ```
+    /// use llem_core::flops::NumberFormat;
+    /// assert_eq!(NumberFormat::from_name("torch.bfloat16"), Some(NumberFormat::Bf16));
+    /// assert_eq!(NumberFormat::from_name("auto"), None);
+    /// ```
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name.strip_prefix("torch.").unwrap_or(name) {
+            "float32" | "fp32" | "f32" | "float" => Some(Self::Fp32),
+            "float16" | "fp16" | "f16" | "half" => Some(Self::Fp16),
+            "bfloat16" | "bf16" => Some(Self::Bf16),
+            "fp8" | "float8_e4m3fn" | "float8" => Some(Self::Fp8),
+            _ => None,
+        }
+    }
+}
+
 /// The most that one device can do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    energy::{Instrument, Scope, Verdict},
+    energy::{Attribution, Instrument, Scope, Verdict},
     latency::Distribution,
     record::{Measured, WindowRecord},
     units::{Joules, count, whole},
@@ -44,15 +44,14 @@ pub struct Figure {
     pub ranked: bool,
 }
 
-/// The scope that headline figures are about: GPU boards where there are any, else processors.
+/// The scope that headline figures are about: GPU boards where there are any, else processors. A GPU that
+/// gave no energy is not replaced by a processor: there is then no headline figure.
 pub fn primary_scope(measured: &Measured) -> Option<Scope> {
-    let scopes = || {
-        measured.windows.iter().flat_map(|it| &it.totals).filter(|it| it.energy_joules.is_some())
-    };
+    let scopes = || measured.windows.iter().flat_map(|it| &it.totals).map(|it| it.scope);
     [Scope::GpuBoard, Scope::CpuPackage]
         .into_iter()
-        .find(|scope| scopes().any(|it| it.scope == *scope))
-        .or_else(|| scopes().map(|it| it.scope).next())
+        .find(|scope| scopes().any(|it| it == *scope))
+        .or_else(|| scopes().next())
 }
 
 /// All figures of a trial; its windows are taken together.
@@ -81,6 +80,9 @@ pub fn figures(measured: &Measured) -> Vec<Figure> {
         "goodput_per_second",
         mean(measured, |it| Some(it.metrics.slo.as_ref()?.goodput_per_second)),
     );
+    exact("model_flops_per_second", flops(measured).and_then(|it| ratio(it, seconds)));
+    exact("model_flops_utilization", mean(measured, |it| it.work.model_flops_utilization));
+    exact("power_limited_fraction", mean(measured, power_limited));
     let quantiles: [(&str, Pick); 3] = [
         ("p50", |it| Some(it.p50.point)),
         ("p90", |it| Some(it.p90.point)),
@@ -143,6 +145,40 @@ fn energy_figures(measured: &Measured, figures: &mut Vec<Figure>) {
         "net_energy_per_output_token_joules",
         net.and_then(|it| ratio(it, sum(measured, output_tokens))),
     );
+    push("output_tokens_per_joule", ratio(sum(measured, output_tokens), energy));
+    let operations = flops(measured);
+    push("model_flops_per_joule", operations.and_then(|it| ratio(it, energy)));
+    let phase = |pick: Share| phase(measured, pick);
+    push("prefill_energy_joules", phase(|it| it.prefill.map(|it| it.energy_joules)));
+    push("decode_energy_joules", phase(|it| it.decode.map(|it| it.energy_joules)));
+    push(
+        "co2e_kilograms",
+        over(measured, |it| {
+            let of_scope = it.emissions.iter().find(|it| it.scope == scope)?;
+            Some(of_scope.emission?.co2e_kilograms)
+        }),
+    );
+}
+
+/// Picks a phase's energy.
+type Share = fn(&Attribution) -> Option<Joules>;
+
+/// Attributed energy above idle of a phase, where every GPU of every window has one.
+fn phase(measured: &Measured, pick: Share) -> Option<f64> {
+    over(measured, |window| {
+        let parts = window.phases.iter().map(|it| pick(it.attribution.as_ref()?));
+        parts.sum::<Option<Joules>>().filter(|_| !window.phases.is_empty()).map(Joules::get)
+    })
+}
+
+/// Operations that the model asked for in all windows.
+fn flops(measured: &Measured) -> Option<f64> {
+    over(measured, |it| Some(it.work.flops?.total()))
+}
+
+/// A sum over windows that all have a part.
+fn over(measured: &Measured, of: impl Fn(&WindowRecord) -> Option<f64>) -> Option<f64> {
+    measured.windows.iter().map(of).sum::<Option<f64>>().filter(|_| !measured.windows.is_empty())
 }
 
 /// Energy above the idle power with the model loaded, where every device of every window has it.
@@ -155,6 +191,11 @@ fn net_context(measured: &Measured, scope: Scope) -> Option<f64> {
         .map(|it| Some(it.net_context.as_ref()?.energy_joules.get()))
         .sum::<Option<f64>>()
         .filter(|it| *it != 0.0)
+}
+
+/// Share of a window under the power limit, of the device that was under it longest.
+fn power_limited(window: &WindowRecord) -> Option<f64> {
+    window.energy.iter().filter_map(|it| it.throttle.power_fraction).reduce(f64::max)
 }
 
 /// Prompt and output tokens; none where the engine did not count prompts.

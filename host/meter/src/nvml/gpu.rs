@@ -147,6 +147,11 @@ impl Sensor for Gpu {
             fact("vbios_version", library.vbios(handle)),
             fact("bus_id", library.bus_id(handle)),
             fact("architecture", number(library.architecture(handle))),
+            fact("memory_bytes", library.memory_total(handle).map(|bytes| bytes.to_string())),
+            fact(
+                "compute_capability",
+                library.compute_capability(handle).map(|(major, minor)| format!("{major}.{minor}")),
+            ),
             fact("sm_clock_set_megahertz", number(library.application_clock(handle, CLOCK_SM))),
             fact(
                 "memory_clock_set_megahertz",

@@ -219,8 +219,24 @@ impl Library {
     }
 
     pub(crate) fn memory_used(&self, device: Handle) -> Result<u64, Fault> {
+        self.memory(device).map(|memory| memory.used)
+    }
+
+    pub(crate) fn memory_total(&self, device: Handle) -> Option<u64> {
+        self.memory(device).ok().map(|memory| memory.total)
+    }
+
+    fn memory(&self, device: Handle) -> Result<sys::nvmlMemory_t, Fault> {
         let mut memory = sys::nvmlMemory_t { total: 0, free: 0, used: 0 };
-        call!(self, nvmlDeviceGetMemoryInfo(device.0, &raw mut memory)).map(|()| memory.used)
+        call!(self, nvmlDeviceGetMemoryInfo(device.0, &raw mut memory)).map(|()| memory)
+    }
+
+    /// CUDA compute capability: major and minor version.
+    pub(crate) fn compute_capability(&self, device: Handle) -> Option<(i32, i32)> {
+        let (mut major, mut minor) = (0, 0);
+        call!(self, nvmlDeviceGetCudaComputeCapability(device.0, &raw mut major, &raw mut minor))
+            .ok()
+            .map(|()| (major, minor))
     }
 
     pub(crate) fn violation_ns(&self, device: Handle, policy: u32) -> Result<u64, Fault> {

@@ -1,0 +1,58 @@
+//! Raw data of a trial on disk: energy series and request logs as Parquet, so that every figure can be
+//! computed again, here or by other tools.
+//!
+//! Times are nanoseconds of `CLOCK_MONOTONIC`. Columns are named after the fields that they hold; a
+//! missing cell is null. What is not tabular is TOML in the files' metadata under the key `llem`,
+//! because that keeps every bit of a number.
+
+mod requests;
+mod series;
+mod table;
+
+use std::path::{Path, PathBuf};
+
+use llem_core::record::TrialId;
+
+pub(crate) use requests::{read_requests, write_requests};
+pub(crate) use series::{read_series, write_series};
+
+/// Why raw data can't be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum RawError {
+    /// Reading or writing failed.
+    #[error("failed to use the raw data at `{}`", path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is no Parquet file, or a damaged one.
+    #[error("`{}` can't be used as a Parquet file", path.display())]
+    Parquet {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: parquet::errors::ParquetError,
+    },
+    /// The file lacks something that this version writes.
+    #[error("`{}` has no usable `{what}`", path.display())]
+    Missing {
+        /// Where.
+        path: PathBuf,
+        /// What.
+        what: String,
+    },
+}
+
+/// Directory of a trial's energy series.
+fn series_of(results: &Path, trial: &TrialId) -> PathBuf {
+    results.join("series").join(format!("{}-{}", trial.experiment, trial.repeat))
+}
+
+/// File of a trial's request log.
+fn requests_of(results: &Path, trial: &TrialId) -> PathBuf {
+    results.join("requests").join(format!("{}-{}.parquet", trial.experiment, trial.repeat))
+}
