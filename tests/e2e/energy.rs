@@ -163,7 +163,7 @@ fn a_fault_of_the_gpu_is_in_the_record_the_warnings_and_the_ranking() {
         ),
         (GpuConfig { processes: vec![1], ..busy(300.0) }, "is not the engine's", Some(false)),
         (
-            faulty(Faults { lost_at: Some(4.0), ..Faults::default() }),
+            faulty(Faults { lost_at: Some(6.0), ..Faults::default() }),
             "no energy: the device was lost",
             None,
         ),

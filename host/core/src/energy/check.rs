@@ -176,6 +176,14 @@ pub(super) fn happened(series: &Series, kind: IncidentKind, window: Window) -> b
     })
 }
 
+/// Whether the device was lost by a window's end, or so soon after it that the loss may lie in it.
+pub(super) fn is_lost(series: &Series, window: Window) -> bool {
+    series.incidents.iter().any(|incident| {
+        incident.kind == IncidentKind::DeviceLost
+            && Seconds::between(window.end_ns, incident.at_ns).get() <= 0.5
+    })
+}
+
 /// Flags a device that was busy in the guards around an isolated window.
 pub(super) fn guards(reading: &mut EnergyReading, series: &Series, guard: f64) {
     let busy = |from: f64, to: f64| {

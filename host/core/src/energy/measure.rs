@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Calibrated, Carbon, Component, CounterState, EnergyReading, Flag, IncidentKind, Instrument,
-    Method, Mode, Scope, Series, Uncertainty, Verdict, Window,
+    Calibrated, Carbon, Component, CounterState, EnergyReading, Flag, Instrument, Method, Mode,
+    Scope, Series, Uncertainty, Verdict, Window,
     budget::{COVERAGE_HALF_WIDTH, GAIN_HALF_WIDTH, MODEL_RELATIVE, rectangular},
     check::{self, Unusable},
     power, shape, throttle,
@@ -83,8 +83,8 @@ fn reading(
     bounded: Option<Estimate>,
     settings: &Settings,
 ) -> EnergyReading {
-    let chosen = if check::happened(series, IncidentKind::DeviceLost, window) {
-        Err((vec![Flag::DeviceLost], "the device was lost in the window".to_owned()))
+    let chosen = if check::is_lost(series, window) {
+        Err((vec![Flag::DeviceLost], "the device was lost in or before the window".to_owned()))
     } else {
         choose(series, window, mode, bounded)
     };
