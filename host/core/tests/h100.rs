@@ -15,6 +15,8 @@ const IDLE_LOAD_SQUARE: &str = include_str!("../../../tests/fixtures/h100/idle_l
 const STEP_COUNTER: &str = include_str!("../../../tests/fixtures/h100/load_step_counter.csv");
 const STEP_SAMPLES: &str = include_str!("../../../tests/fixtures/h100/load_step_samples.csv");
 const SERVING: &str = include_str!("../../../tests/fixtures/h100/serving.csv");
+const INSTRUMENTS: &str = include_str!("../../../tests/fixtures/h100/instruments/series.json");
+const WINDOWS: &str = include_str!("../../../tests/fixtures/h100/instruments/windows.csv");
 const SERVING_EVENTS: &str = include_str!("../../../tests/fixtures/h100/serving_events.csv");
 
 /// The numbers of a table's rows.
@@ -145,4 +147,27 @@ fn a_served_load_has_a_power_that_the_board_can_have() {
         assert!((300.0..720.0).contains(&power), "{power} W at {}", pair[0]);
         assert!(found.flags.contains(&Flag::NotCrossChecked));
     }
+}
+
+#[test]
+fn counter_and_samples_agree_within_a_percent_on_idle_steps_and_square_waves() {
+    let series: Vec<Series> = serde_json::from_str(INSTRUMENTS).expect("it is a recording");
+    let readings = WINDOWS.lines().skip(1).map(|line| {
+        let cells: Vec<&str> = line.split(',').collect();
+        let [name, mode, begin, end] = cells[..] else { panic!("four cells: {line}") };
+        let mode = if mode == "running" { Mode::Running } else { Mode::Isolated };
+        let (begin_ns, end_ns) = (begin.parse().expect("ns"), end.parse().expect("ns"));
+        let request = Request { begin_ns, end_ns, mode };
+        (name, measure(&series, request, &Settings::default()).readings.remove(0))
+    });
+    let mut seen = 0;
+    for (name, reading) in readings {
+        seen += 1;
+        assert_eq!(reading.verdict, Verdict::Valid, "{name}: {reading:#?}");
+        let discrepancy = reading.checks.samples_discrepancy.expect("samples cover it");
+        assert!(discrepancy.abs() < 0.01, "{name}: {discrepancy}");
+        let average = reading.checks.average_discrepancy.expect("the average covers it");
+        assert!(average.abs() < 0.01, "{name}: {average}");
+    }
+    assert_eq!(seen, 6);
 }

@@ -105,8 +105,8 @@ fn shown(value: &serde_json::Value) -> String {
 /// How to get the same figures again.
 fn again(results: &ResultSet) -> String {
     let mut text = String::from(
-        "<h2 id=\"again\">To run it again</h2>\n<div class=\"panel\"><p><code>llem rerun RESULTS EXPERIMENT</code> runs one \
-         experiment of these results again and compares; <code>llem run study.toml</code> runs the whole study, which is:</p>",
+        "<h2 id=\"again\">To run it again</h2>\n<div class=\"panel\"><p><code>llem run study.toml</code> \
+         runs the whole study, which is:</p>",
     );
     match results.study_file() {
         Some(study) => {
