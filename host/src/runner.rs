@@ -3,6 +3,7 @@
 
 mod agenda;
 mod cancel;
+mod client;
 mod dispatcher;
 mod drive;
 mod engine;

@@ -16,6 +16,7 @@ use llem_load::{
 use llem_meter::now_ns;
 
 use super::{
+    client,
     drive::{Idle, conclude, context_baseline, driven, host_cpu, wait},
     engine::Engine,
     failure::Fault,
@@ -120,6 +121,7 @@ pub(super) fn plan(attempt: &Attempt<'_>, engine: &Engine) -> Result<Plan, Fault
     plan.body = body.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     plan.usage = if *reports_usage { UsageRequest::Final } else { UsageRequest::Absent };
     plan.seed = trial.seed;
+    client::place(&mut plan)?;
     Ok(plan)
 }
 

@@ -38,10 +38,10 @@ const BUFFER_BYTES: usize = 64 * 1024;
 const EVENTS: usize = 1024;
 /// Wake-ups that follow each other within this time for fewer than `FEW` sockets make the loop pause, so that one
 /// wake-up serves several sockets. Only where the kernel stamps arrivals: the times then don't depend on the pause.
-const SOON_NS: u64 = 1_000_000;
+const SOON_NS: u64 = 2_000_000;
 const FEW: usize = 8;
 /// The longest pause, and the shortest that is worth its own wake-up.
-const PAUSE_NS: u64 = 400_000;
+const PAUSE_NS: u64 = 1_000_000;
 const LEAST_PAUSE_NS: u64 = 50_000;
 /// A pause is at most this part of a request: a place of a closed loop that becomes free waits for it.
 const PAUSE_PART: u64 = 1000;
