@@ -121,8 +121,7 @@ fn compare(
     Ok((result, changed))
 }
 
-/// Through the text that a journal holds: reading a number may lose its last bit, and must lose the same
-/// one on both sides.
+/// Through the text that a journal holds, which has no number that is not finite.
 fn as_recorded<T: Serialize + serde::de::DeserializeOwned>(values: &[T]) -> Vec<T> {
     let text = serde_json::to_string(values).expect("records have string keys only");
     serde_json::from_str(&text).expect("a record is read as it was written")
