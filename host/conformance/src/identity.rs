@@ -1,6 +1,6 @@
 //! Who the plugin says it is, and which engine releases it knows.
 
-use llem_core::backend::{Descriptor, EngineRelease, Permission};
+use llem_core::backend::{Descriptor, EngineRelease, Permission, covers};
 use llem_launch::Grant;
 use llem_plugin::Plugin;
 use regex::Regex;
@@ -119,30 +119,4 @@ fn probes(plugin: &Plugin, descriptor: &Descriptor, flaws: &mut Flaws) {
             || "the descriptor has no such program".to_owned(),
         );
     }
-}
-
-/// Whether comma-separated bounds hold for a version's first three numbers.
-fn covers(bounds: &str, version: &str) -> bool {
-    let version = numbers(version);
-    bounds.split(',').map(str::trim).all(|bound| {
-        let digit = bound.find(|c: char| c.is_ascii_digit()).unwrap_or(bound.len());
-        let (operator, limit) = bound.split_at(digit);
-        let limit = numbers(limit);
-        match operator.trim() {
-            ">=" => version >= limit,
-            ">" => version > limit,
-            "<=" => version <= limit,
-            "<" => version < limit,
-            "=" | "==" | "" => version == limit,
-            _ => false,
-        }
-    })
-}
-
-fn numbers(version: &str) -> [u64; 3] {
-    let mut parts = version.split('.').map(|part| {
-        let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse().unwrap_or(0)
-    });
-    std::array::from_fn(|_| parts.next().unwrap_or(0))
 }

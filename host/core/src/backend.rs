@@ -8,6 +8,7 @@ mod outcome;
 mod plan;
 mod schema;
 mod value;
+mod version;
 
 pub use info::{
     BackendError, BackendErrorKind, Descriptor, EngineRelease, HostPath, ImageRef, Mode,
@@ -25,3 +26,4 @@ pub use schema::{
     Schema, Section, Severity, UnknownPolicy,
 };
 pub use value::{Config, Path, PathError, Value};
+pub use version::{covers, version_number};

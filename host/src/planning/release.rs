@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use llem_core::backend::{EngineRelease, Runner, VersionProbe};
+use llem_core::backend::{EngineRelease, Runner, VersionProbe, covers, version_number};
 use llem_launch::{Grant, Programs};
 use regex::Regex;
 
@@ -43,7 +43,7 @@ pub(crate) fn choose(
         if let Some(fits) = releases.iter().find(|it| covers(&it.covers, version)) {
             return Ok(Chosen { id: fits.id.clone(), installed, note: None });
         }
-        let older = releases.iter().find(|it| number(&it.id) <= number(version));
+        let older = releases.iter().find(|it| version_number(&it.id) <= version_number(version));
         if let Some(nearest) = older.or(releases.last()) {
             let note = format!(
                 "no schema for the installed version {version}; that of {} is used",
@@ -98,33 +98,6 @@ fn output_of(command: &mut Command) -> Option<String> {
     }
     let output = child.wait_with_output().ok()?;
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-/// Whether a version satisfies a list of bounds such as `>=0.33.0, <0.34.0`.
-fn covers(bounds: &str, version: &str) -> bool {
-    let version = number(version);
-    bounds.split(',').map(str::trim).all(|bound| {
-        let split = bound.find(|c: char| c.is_ascii_digit()).unwrap_or(bound.len());
-        let (operator, limit) = bound.split_at(split);
-        let limit = number(limit);
-        match operator.trim() {
-            ">=" => version >= limit,
-            ">" => version > limit,
-            "<=" => version <= limit,
-            "<" => version < limit,
-            "=" | "==" | "" => version == limit,
-            _ => false,
-        }
-    })
-}
-
-/// A version's numbers; what follows them, as in `0.24.0+cu130` or `1.2.0rc1`, does not order here.
-fn number(version: &str) -> [u64; 3] {
-    let mut parts = version.split('.').map(|part| {
-        let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse().unwrap_or(0)
-    });
-    std::array::from_fn(|_| parts.next().unwrap_or(0))
 }
 
 #[cfg(test)]

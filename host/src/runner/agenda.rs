@@ -62,7 +62,7 @@ impl Agenda {
         }
     }
 
-    /// The next trial in order, and the one after it.
+    /// The next open trial in order.
     pub(super) fn next(&mut self) -> Option<usize> {
         while self.order.get(self.cursor).is_some_and(|it| !self.is_open(*it)) {
             self.cursor += 1;
