@@ -51,7 +51,7 @@ pub(crate) fn build(
         programs.directories().iter().map(|it| it.display().to_string()).collect::<Vec<_>>();
     variables.insert("PATH".into(), directories.join(":").into());
     variables.insert("HOME".into(), scratch.path().join("home").into());
-    variables.insert("TMPDIR".into(), scratch.path().join("tmp").into());
+    variables.insert("TMPDIR".into(), scratch.temporary().into());
     variables.insert("CUDA_VISIBLE_DEVICES".into(), host.gpus.join(",").into());
     if let Some(cache) = &host.model_cache {
         variables.insert("HF_HOME".into(), cache.into());
