@@ -58,4 +58,15 @@ impl Workload {
             Self::Dataset(dataset) => dataset.prompt(index),
         }
     }
+
+    /// A prompt that no smaller index has, not even where a data set begins anew: with it an engine warms up without
+    /// having seen what it is measured with.
+    ///
+    /// Records that were used before come with their words or tokens rotated, so their length stays.
+    pub fn unseen(&self, index: u64) -> Prompt {
+        match self {
+            Self::Synthetic(synthetic) => synthetic.prompt(index),
+            Self::Dataset(dataset) => dataset.unseen(index),
+        }
+    }
 }

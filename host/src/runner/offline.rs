@@ -1,6 +1,9 @@
 //! Offline mode: the workload in batches through a worker; the whole of it is the window.
 
-use std::time::{Duration, Instant};
+use std::{
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
 
 use llem_batch::{Generate, Load, Prompts};
 use llem_core::{
@@ -9,7 +12,7 @@ use llem_core::{
     event::Phase,
     latency::RequestLog,
     record::{EngineReport, Measured},
-    workload::{Content, Prompt},
+    workload::{Content, Prompt, Workload},
 };
 use llem_load::batch::{BatchError, BatchSession};
 use llem_meter::GUARD;
@@ -63,13 +66,11 @@ pub(super) fn measure(
     worker.describe(report);
     let load_seconds = worker.load_seconds;
     context_baseline(attempt, engine, Idle::Before)?;
-    let prompts: Vec<Prompt> = (0..u64::from(attempt.trial.settings.requests.get()))
-        .map(|it| attempt.trial.workload.prompt(it))
-        .collect();
-    let batches = batches(&prompts, batch_size)?;
 
     attempt.phase(Phase::Warmup);
-    let warmup = warmup::of_worker(attempt, engine, &mut worker, &batches)?;
+    let warmup = warmup::of_worker(attempt, engine, &mut worker, batch_size)?;
+    let (workload, requests) = (&attempt.trial.workload, attempt.trial.settings.requests);
+    let batches = round_of(workload, requests, 0, batch_size)?;
 
     // The device is idle before and after the window, so that what its counter publishes late is seen.
     wait(attempt, engine, Phase::Window, GUARD, &mut |_, _| ())?;
@@ -201,8 +202,24 @@ impl Worker {
     }
 }
 
+/// The workload, in batches: round 0 is what is measured, later ones are as large and share no prompt with it.
+pub(super) fn round_of(
+    workload: &Workload,
+    requests: NonZeroU32,
+    round: u64,
+    batch_size: Option<u32>,
+) -> Result<Vec<Batch>, Fault> {
+    let count = u64::from(requests.get());
+    let prompt = |index| match round {
+        0 => workload.prompt(index),
+        _ => workload.unseen(round * count + index),
+    };
+    let prompts: Vec<Prompt> = (0..count).map(prompt).collect();
+    batches(&prompts, batch_size)
+}
+
 /// Prompts in messages of at most `size`; one message has one output length.
-pub(super) fn batches(prompts: &[Prompt], size: Option<u32>) -> Result<Vec<Batch>, Fault> {
+fn batches(prompts: &[Prompt], size: Option<u32>) -> Result<Vec<Batch>, Fault> {
     let size = size.and_then(|it| usize::try_from(it).ok()).unwrap_or(usize::MAX).max(1);
     let mut sorted: Vec<&Prompt> = prompts.iter().collect();
     sorted.sort_by_key(|it| it.output_tokens);
@@ -275,10 +292,47 @@ const KINDS: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
+    use llem_core::workload::{Dataset, Form, Length, Synthetic};
+
     use super::*;
 
     fn prompt(output_tokens: u32) -> Prompt {
         Prompt { content: Content::Tokens(vec![1, 2, 3]), output_tokens }
+    }
+
+    #[test]
+    fn a_warm_up_has_batches_like_the_window_and_none_of_its_prompts() {
+        let lengths = || Length::Values { values: vec![4, 8] };
+        let synthetic = Synthetic {
+            vocabulary: 10..1000,
+            input_tokens: lengths(),
+            output_tokens: Length::Exact(8),
+            shared_prefix_tokens: 0,
+            form: Form::TokenIds,
+            seed: 42,
+        };
+        let records =
+            (0..5).map(|it| Prompt { content: Content::Tokens(vec![it, 7]), ..prompt(8) });
+        let dataset = Dataset::in_order(records.collect()).expect("there are records");
+        for workload in [Workload::Synthetic(synthetic), Workload::Dataset(dataset)] {
+            let round = |round| {
+                let requests = NonZeroU32::new(5).expect("5 is not 0");
+                round_of(&workload, requests, round, Some(2)).expect("all are tokens")
+            };
+            let tokens = |it: &[Batch]| -> Vec<Vec<u32>> {
+                let of = |it: &Batch| match &it.prompts {
+                    Prompts::Tokens(tokens) => tokens.clone(),
+                    Prompts::Texts(_) => panic!("tokens expected"),
+                };
+                it.iter().flat_map(of).collect()
+            };
+            let window = round(0);
+            for warmup in [round(1), round(2)] {
+                assert_eq!(warmup.len(), window.len());
+                let seen = tokens(&window);
+                assert!(tokens(&warmup).iter().all(|it| !seen.contains(it)), "{workload:?}");
+            }
+        }
     }
 
     #[test]

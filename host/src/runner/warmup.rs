@@ -16,7 +16,7 @@ use super::{
     drive::{is_measured, wait},
     engine::Engine,
     failure::Fault,
-    offline::{Batch, Worker},
+    offline::{Worker, round_of},
     server::Speed,
     trial::Attempt,
 };
@@ -75,34 +75,38 @@ pub(super) fn of_server(
     Ok(finish(attempt, started, settled))
 }
 
-/// Warms a worker up with its own batches.
+/// Warms a worker up with batches like those of the window, none of which has a prompt that the worker has seen or that
+/// the window has: from an engine that caches prefixes they would come for nothing.
 pub(super) fn of_worker(
     attempt: &mut Attempt<'_>,
     engine: &mut Engine,
     worker: &mut Worker,
-    batches: &[Batch],
+    batch_size: Option<u32>,
 ) -> Result<WarmupReport, Fault> {
     let started = Instant::now();
     let mut settling = Settling::default();
     let mut requests = 0;
     let mut settled = None;
-    for batch in batches.iter().cycle() {
-        let begun = Instant::now();
-        worker.generate(attempt, engine, batch, Phase::Warmup, 0.0)?;
-        requests += batch.size;
-        let tokens = f64::from(batch.size) * f64::from(batch.max_tokens);
-        let is_even = settling.add(tokens / begun.elapsed().as_secs_f64());
-        let is_done = match attempt.trial.measure.warmup {
-            Warmup::Duration(length) => started.elapsed() >= length,
-            Warmup::Requests(wanted) => requests >= wanted.get(),
-            Warmup::Steady => {
-                let is_settled = is_even && are_steady(&steady(attempt, started));
-                settled = Some(is_settled);
-                is_settled || started.elapsed() >= LONGEST
+    let (workload, count) = (&attempt.trial.workload, attempt.trial.settings.requests);
+    'warmup: for round in 1.. {
+        for batch in round_of(workload, count, round, batch_size)? {
+            let begun = Instant::now();
+            worker.generate(attempt, engine, &batch, Phase::Warmup, 0.0)?;
+            requests += batch.size;
+            let tokens = f64::from(batch.size) * f64::from(batch.max_tokens);
+            let is_even = settling.add(tokens / begun.elapsed().as_secs_f64());
+            let is_done = match attempt.trial.measure.warmup {
+                Warmup::Duration(length) => started.elapsed() >= length,
+                Warmup::Requests(wanted) => requests >= wanted.get(),
+                Warmup::Steady => {
+                    let is_settled = is_even && are_steady(&steady(attempt, started));
+                    settled = Some(is_settled);
+                    is_settled || started.elapsed() >= LONGEST
+                }
+            };
+            if is_done {
+                break 'warmup;
             }
-        };
-        if is_done {
-            break;
         }
     }
     Ok(finish(attempt, started, settled))

@@ -36,9 +36,41 @@ impl Dataset {
         self.prompts[position].clone()
     }
 
+    /// The prompt of the request with this index; where the records start anew, their content is rotated.
+    pub(super) fn unseen(&self, index: u64) -> Prompt {
+        let turn = index / u64::try_from(self.prompts.len()).unwrap_or(u64::MAX);
+        let mut prompt = self.prompt(index);
+        match &mut prompt.content {
+            Content::Tokens(tokens) => rotate(tokens, turn),
+            Content::Text(text) => rotate_words(text, turn),
+            Content::Messages(messages) => {
+                for message in messages {
+                    rotate_words(&mut message.content, turn);
+                }
+            }
+        }
+        prompt
+    }
+
     /// How many records there are.
     pub fn records(&self) -> usize {
         self.prompts.len()
+    }
+}
+
+fn rotate_words(text: &mut String, turn: u64) {
+    if turn > 0 {
+        let mut words: Vec<&str> = text.split_inclusive(' ').collect();
+        rotate(&mut words, turn);
+        *text = words.concat();
+    }
+}
+
+/// Moves everything by a number of places that is never a whole turn.
+fn rotate<T>(items: &mut [T], turn: u64) {
+    if turn > 0 && items.len() > 1 {
+        let places = u64::try_from(items.len() - 1).unwrap_or(u64::MAX);
+        items.rotate_left(usize::try_from(1 + (turn - 1) % places).unwrap_or(1));
     }
 }
 
@@ -174,6 +206,21 @@ mod tests {
         let mut expected = prompts;
         expected.sort_by_key(|prompt| format!("{:?}", prompt.content));
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn no_prompt_is_served_twice_where_all_must_be_unseen() {
+        let texts = ["one two three four", "five six seven eight"];
+        let text = |it: &str| Prompt { content: Content::Text(it.into()), output_tokens: 1 };
+        let tokens = Prompt { content: Content::Tokens(vec![1, 2, 3, 4]), output_tokens: 1 };
+        let prompts = [texts.map(text).to_vec(), vec![tokens]].concat();
+        let dataset = Dataset::in_order(prompts.clone()).unwrap();
+        let unseen: Vec<Prompt> = (0..12).map(|index| dataset.unseen(index)).collect();
+        assert_eq!(unseen[..3], prompts);
+        assert_eq!(unseen[3], text("two three fourone "));
+        for (index, prompt) in unseen.iter().enumerate() {
+            assert!(!unseen[..index].contains(prompt), "{prompt:?}");
+        }
     }
 
     #[test]
