@@ -26,6 +26,7 @@ mod series;
 mod shape;
 mod throttle;
 mod ticks;
+mod told;
 mod total;
 mod window;
 mod work;
@@ -44,6 +45,7 @@ pub use series::{
     Series, Slow, Ticks,
 };
 pub use throttle::{Throttle, throttle};
+pub use told::{Progress, steps_from_engine};
 pub use total::{Total, total};
 pub use window::{Mode, Window};
 pub use work::{Arrivals, Step, StepShare, steps_from_arrivals};

@@ -11,7 +11,7 @@ mod slo;
 mod window;
 
 pub use distribution::{Distribution, Estimate};
-pub use log::{CpuSample, Request, RequestLog, Status};
+pub use log::{CpuSample, EngineStep, Request, RequestLog, Status};
 pub use slo::{Slo, SloVerdict};
 pub use window::{
     ClientVerdict, Throughput, Window, WindowMetrics, tokens_received, window_metrics,

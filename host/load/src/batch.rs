@@ -15,7 +15,7 @@ use llem_batch::{
     WorkerError,
 };
 use llem_core::{
-    latency::{Request, RequestLog, Status},
+    latency::{EngineStep, Request, RequestLog, Status},
     sse::{CountedBy, Finish},
 };
 
@@ -117,9 +117,20 @@ impl BatchSession {
             Event::Begin { id: of, at_ns } if of == id => at_ns,
             other => return Err(unexpected(&other, "`begin` of this batch")),
         };
+        let mut steps: Vec<EngineStep> = Vec::new();
         loop {
             match self.receive(deadline)? {
-                Event::Step(step) if step.id == id => on_step(&step),
+                Event::Step(step) if step.id == id => {
+                    on_step(&step);
+                    let begin_ns = steps.last().map_or(begin_ns, |it| it.end_ns);
+                    steps.push(EngineStep {
+                        begin_ns,
+                        end_ns: step.at_ns.max(begin_ns),
+                        prefill_tokens: step.prefill_tokens,
+                        decode_tokens: step.decode_tokens,
+                        running: step.running,
+                    });
+                }
                 Event::End { id: of, at_ns, requests } if of == id => {
                     if requests.len() != prompts {
                         return Err(BatchError::RequestCount {
@@ -127,7 +138,7 @@ impl BatchSession {
                             expected: prompts,
                         });
                     }
-                    return Ok(batch_run(begin_ns, at_ns, requests));
+                    return Ok(batch_run(begin_ns, at_ns, steps, requests));
                 }
                 other => return Err(unexpected(&other, "`step` or `end` of this batch")),
             }
@@ -204,13 +215,19 @@ fn unexpected(event: &Event, expected: &'static str) -> BatchError {
     BatchError::Unexpected { found, expected }
 }
 
-fn batch_run(begin_ns: u64, end_ns: u64, mut requests: Vec<RequestTimes>) -> BatchRun {
+fn batch_run(
+    begin_ns: u64,
+    end_ns: u64,
+    steps: Vec<EngineStep>,
+    mut requests: Vec<RequestTimes>,
+) -> BatchRun {
     let texts = requests.iter_mut().map(|request| request.text.take()).collect();
     let entries = (0..).zip(requests).map(|(index, times)| entry(index, &times, end_ns)).collect();
     let log = RequestLog {
         started_ns: begin_ns,
         ended_ns: end_ns,
         requests: entries,
+        steps,
         ..RequestLog::default()
     };
     BatchRun { begin_ns, end_ns, log, texts }
@@ -281,6 +298,14 @@ mod tests {
         let mut steps = 0;
         let run = session.generate(generate(), soon(), |step| steps += step.decode_tokens).unwrap();
         assert_eq!((run.begin_ns, run.end_ns, steps), (10, 50, 1));
+        let step = EngineStep {
+            begin_ns: 10,
+            end_ns: 20,
+            prefill_tokens: 2,
+            decode_tokens: 1,
+            running: 1,
+        };
+        assert_eq!(run.log.steps, [step]);
         let request = &run.log.requests[0];
         assert_eq!(
             (request.output_tokens, request.first_token_ns, request.end_ns),

@@ -102,6 +102,7 @@ fn run_all(
         }
         log.ended_ns = run.ended_ns;
         log.requests.extend(run.requests);
+        log.steps.extend(run.steps);
         done += batch.size;
     }
     for (index, request) in (0..).zip(&mut log.requests) {

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     energy::{
-        Arrivals, Attribution, EnergyReading, Instrument, Method, Scope, Series, Step, StepSource,
-        attribute, steps_from_arrivals,
+        Arrivals, Attribution, EnergyReading, Instrument, Method, Progress, Scope, Series, Step,
+        StepSource, attribute, steps_from_arrivals, steps_from_engine,
     },
     latency::{Request, RequestLog},
 };
@@ -31,14 +31,14 @@ pub(super) fn of(
 ) -> Vec<PhaseRecord> {
     let measured =
         |it: &&EnergyReading| it.scope == Scope::GpuBoard && it.instrument != Instrument::CpuTime;
-    let mut steps: Option<Vec<Step>> = None;
+    let mut steps: Option<(Vec<Step>, StepSource)> = None;
     let one = |reading: &EnergyReading| {
-        let all = steps.get_or_insert_with(|| arrivals(log));
+        let (all, source) = steps.get_or_insert_with(|| steps_of(log));
         let found = series
             .iter()
             .find(|it| it.device.id == reading.device)
             .ok_or_else(|| "the device has no series".to_owned())
-            .and_then(|series| attributed(reading, series, all, seed));
+            .and_then(|series| attributed(reading, series, (all, *source), seed));
         let (attribution, reason) = match found {
             Ok(found) => (Some(found), None),
             Err(reason) => (None, Some(reason)),
@@ -51,7 +51,7 @@ pub(super) fn of(
 fn attributed(
     reading: &EnergyReading,
     series: &Series,
-    steps: &[Step],
+    (steps, source): (&[Step], StepSource),
     seed: u64,
 ) -> Result<Attribution, String> {
     if matches!(reading.method, None | Some(Method::Samples | Method::AveragePower)) {
@@ -65,11 +65,28 @@ fn attributed(
         .filter(|it| it.end_ns > window.begin_ns && it.begin_ns < window.end_ns)
         .cloned()
         .collect();
-    let mut found = attribute(series, window, idle, (&near, StepSource::RequestLog), seed)
+    let mut found = attribute(series, window, idle, (&near, source), seed)
         .map_err(|error| error.to_string())?;
     // A request's part can be derived again from the raw data; there may be very many.
     found.requests = Vec::new();
     Ok(found)
+}
+
+/// The engine's own steps where it told them, else what the times of tokens let one infer.
+fn steps_of(log: &RequestLog) -> (Vec<Step>, StepSource) {
+    if log.steps.is_empty() {
+        return (arrivals(log), StepSource::RequestLog);
+    }
+    let of = |request: &Request| {
+        Some(Progress {
+            input_tokens: request.input_tokens?,
+            output_tokens: request.output_tokens?,
+            first_token_ns: request.first_token_ns?,
+            last_token_ns: request.last_token_ns?,
+        })
+    };
+    let requests: Vec<Progress> = log.requests.iter().filter_map(of).collect();
+    (steps_from_engine(&log.steps, &requests), StepSource::Engine)
 }
 
 fn arrivals(log: &RequestLog) -> Vec<Step> {
@@ -105,6 +122,34 @@ fn token_times(request: &Request, first: u64) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::latency::EngineStep;
+
+    #[test]
+    fn the_engines_own_steps_go_before_what_can_be_inferred() {
+        let request = Request {
+            first_token_ns: Some(10),
+            last_token_ns: Some(40),
+            input_tokens: Some(8),
+            output_tokens: Some(4),
+            ..Request::scheduled(0, 0)
+        };
+        let mut log = RequestLog { requests: vec![request], ..RequestLog::default() };
+        let (inferred, source) = steps_of(&log);
+        assert_eq!((inferred.len(), source), (4, StepSource::RequestLog));
+        let step = |begin_ns, end_ns, prefill_tokens, decode_tokens| EngineStep {
+            begin_ns,
+            end_ns,
+            prefill_tokens,
+            decode_tokens,
+            running: 1,
+        };
+        log.steps = vec![step(4, 10, 8, 1), step(10, 40, 0, 3)];
+        let (told, source) = steps_of(&log);
+        assert_eq!(source, StepSource::Engine);
+        // The time before the engine began with the prompt is no prefill.
+        let spans: Vec<(u64, u64)> = told.iter().map(|it| (it.begin_ns, it.end_ns)).collect();
+        assert_eq!(spans, [(4, 10), (10, 40)]);
+    }
 
     #[test]
     fn tokens_that_nobody_saw_are_spread_between_first_and_last() {

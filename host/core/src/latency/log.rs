@@ -17,6 +17,9 @@ pub struct RequestLog {
     pub requests: Vec<Request>,
     /// Processor time of the load generator's thread, sampled over the run.
     pub cpu: Vec<CpuSample>,
+    /// What the engine told of its steps, where it told any.
+    #[serde(default)]
+    pub steps: Vec<EngineStep>,
     /// What the client was denied or changed, for people: limits, priority, cores.
     #[serde(default)]
     pub notes: Vec<String>,
@@ -29,6 +32,21 @@ pub struct CpuSample {
     pub at_ns: u64,
     /// Processor time of the thread since it began.
     pub cpu_ns: u64,
+}
+
+/// What an engine did between two reports of its progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineStep {
+    /// When it began: at the end of the one before.
+    pub begin_ns: u64,
+    /// When it ended, by the engine.
+    pub end_ns: u64,
+    /// Prompt tokens processed in it.
+    pub prefill_tokens: u64,
+    /// Tokens made in it.
+    pub decode_tokens: u64,
+    /// Requests in work.
+    pub running: u32,
 }
 
 /// One request.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use llem_core::{
-    latency::{CpuSample, Request, RequestLog},
+    latency::{CpuSample, EngineStep, Request, RequestLog},
     record::TrialId,
     sse::TokenArrival,
 };
@@ -21,6 +21,9 @@ struct Metadata {
     ended_ns: u64,
     notes: Vec<String>,
     cpu: Vec<CpuSample>,
+    /// Begin, end, prompt tokens, tokens made, requests in work; there may be many.
+    #[serde(default)]
+    steps: Vec<(u64, u64, u64, u64, u32)>,
 }
 
 /// Writes a trial's request log.
@@ -34,6 +37,7 @@ pub(crate) fn write_requests(
         ended_ns: log.ended_ns,
         notes: log.notes.clone(),
         cpu: log.cpu.clone(),
+        steps: log.steps.iter().map(row_of_step).collect(),
     };
     let metadata = toml::to_string(&metadata).expect("it has string keys only");
     let mut table = Table::default();
@@ -60,6 +64,15 @@ pub(crate) fn write_requests(
     table.push("token_at_ns", lists(|it| it.at_ns));
     table.push("token_counts", lists(|it| u64::from(it.tokens)));
     table.write(&requests_of(results, trial))
+}
+
+fn row_of_step(it: &EngineStep) -> (u64, u64, u64, u64, u32) {
+    (it.begin_ns, it.end_ns, it.prefill_tokens, it.decode_tokens, it.running)
+}
+
+fn step_of_row(row: (u64, u64, u64, u64, u32)) -> EngineStep {
+    let (begin_ns, end_ns, prefill_tokens, decode_tokens, running) = row;
+    EngineStep { begin_ns, end_ns, prefill_tokens, decode_tokens, running }
 }
 
 fn text(cells: impl Iterator<Item = Option<String>>) -> Column {
@@ -92,8 +105,9 @@ pub(crate) fn read_requests(
         .map_err(|it| RawError::Missing { path: path.clone(), what: format!("metadata ({it})") })?;
     let requests = rows(&mut table)
         .ok_or_else(|| RawError::Missing { path, what: "columns of a request log".to_owned() })?;
-    let Metadata { started_ns, ended_ns, notes, cpu } = metadata;
-    Ok(Some(RequestLog { started_ns, ended_ns, requests, cpu, notes }))
+    let Metadata { started_ns, ended_ns, notes, cpu, steps } = metadata;
+    let steps = steps.into_iter().map(step_of_row).collect();
+    Ok(Some(RequestLog { started_ns, ended_ns, requests, cpu, steps, notes }))
 }
 
 fn rows(table: &mut Table) -> Option<Vec<Request>> {
@@ -182,6 +196,7 @@ mod tests {
             ended_ns: 40,
             requests: vec![answered, refused],
             cpu: vec![CpuSample { at_ns: 5, cpu_ns: 2 }],
+            steps: vec![step_of_row((1, 20, 5, 1, 1)), step_of_row((20, 30, 0, 2, 1))],
             notes: vec!["a note".to_owned()],
         };
         write_requests(results.path(), &trial, &log).expect("writable");
