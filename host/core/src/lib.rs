@@ -18,6 +18,7 @@ pub mod repeat;
 pub mod schedule;
 pub mod search;
 pub mod server;
+pub mod shard;
 pub mod sse;
 pub mod stats;
 pub mod steady;
