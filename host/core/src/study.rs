@@ -5,6 +5,7 @@
 
 mod check;
 mod duration;
+mod executor;
 mod expand;
 mod experiment;
 mod import;
@@ -24,6 +25,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 pub use check::refusal;
 pub use duration::duration_text;
+pub use executor::{ExecutorKind, ExecutorSettings};
 pub use expand::{
     Canonicalise, Expansion, Factor, Facts, Merged, Note, Skipped, Undecided, broken_rules, expand,
     no_code_rules,
@@ -160,6 +162,11 @@ impl Study {
     /// What ends the study early.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Where its trials run.
+    pub fn executor(&self) -> ExecutorSettings {
+        executor::settings(&settings::Values(&self.values))
     }
 
     /// The plugins that it uses, in the order of the file.

@@ -100,6 +100,7 @@ fn of_kind(kind: Kind) -> Json {
             json!({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 100})
         }
         Kind::Duration => duration(),
+        Kind::Texts => json!({"type": "array", "items": {"type": "string"}}),
         Kind::Rest => json!({"anyOf": [{"const": "auto"}, duration()]}),
         Kind::Length => json!({"anyOf": [
             {"type": "integer", "minimum": 1},

@@ -45,6 +45,8 @@ pub(super) enum Kind {
     Repeats,
     /// `"auto"` or a duration.
     Rest,
+    /// A list of texts.
+    Texts,
 }
 
 const COUNT: Kind = Kind::Count(1, 1 << 31);
@@ -221,6 +223,57 @@ pub(super) const KEYS: &[Key] = &[
         Some("10"),
         "Failed trials in a row that end the study; 0: never.",
     ),
+    key(
+        "executor.kind",
+        Kind::Choice(&["local", "slurm"]),
+        Some("\"local\""),
+        "Where trials run: on this machine, or as jobs of a Slurm cluster.",
+    ),
+    key(
+        "executor.shards",
+        COUNT,
+        None,
+        "Split into at least this many tasks, where engines allow it.",
+    ),
+    key(
+        "executor.shard_time",
+        Kind::Duration,
+        Some("\"1h\""),
+        "A repeat that is estimated to take longer is split into smaller blocks.",
+    ),
+    key(
+        "executor.trial_time",
+        Kind::Duration,
+        None,
+        "Length of a trial where you know better than the estimate.",
+    ),
+    key(
+        "executor.time",
+        Kind::Duration,
+        None,
+        "Time limit of a task; default: twice its estimate and 10 minutes.",
+    ),
+    key("executor.tries", Kind::Count(1, 100), Some("5"), "How often a task is tried."),
+    key("executor.parallel", COUNT, None, "At most this many tasks at once."),
+    key("executor.gpu_type", Kind::Text, None, "Type of GPU, as the cluster names it."),
+    key("executor.cpus", COUNT, None, "Processors of a task."),
+    key("executor.memory", Kind::Text, None, "Memory of a task, such as \"64G\"."),
+    key("executor.partition", Kind::Text, None, "Partition."),
+    key("executor.account", Kind::Text, None, "Account that is charged."),
+    key("executor.constraint", Kind::Text, None, "Features that nodes must have."),
+    key("executor.options", Kind::Texts, None, "Further options of `sbatch`, one each."),
+    key(
+        "executor.setup",
+        Kind::Text,
+        None,
+        "Shell lines that a task runs first, such as `module load cuda`.",
+    ),
+    key(
+        "executor.llem",
+        Kind::Text,
+        None,
+        "Path of llem on the nodes; default: that of the program that submits.",
+    ),
 ];
 
 /// The tables whose keys may be swept.
@@ -269,6 +322,7 @@ impl Kind {
                 "an integer or `{ min = 3, max = 12, until = { half_width = 0.02 } }`".to_owned()
             }
             Self::Rest => "\"auto\" or a duration such as \"10s\"".to_owned(),
+            Self::Texts => "a list of texts".to_owned(),
         }
     }
 
@@ -305,6 +359,11 @@ impl Kind {
             (Self::Warmup, Value::Json(_)) => super::settings::warmup(value).map(|_| value.clone()),
             (Self::Length, _) => {
                 length(value).map(|_| value.clone()).map_err(|fault| fault.unwrap_or_else(wrong))
+            }
+            (Self::Texts, Value::Json(serde_json::Value::Array(items)))
+                if items.iter().all(serde_json::Value::is_string) =>
+            {
+                Ok(value.clone())
             }
             (Self::Repeats, Value::Integer(_) | Value::Json(_)) => {
                 super::settings::repeats(value).map(|_| value.clone())

@@ -16,7 +16,7 @@ use crate::backend::{Runner, Value};
 
 mod vary;
 
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 14] = [
     "name",
     "seed",
     "model",
@@ -30,6 +30,7 @@ const TABLES: [&str; 13] = [
     "sweep",
     "exclude",
     "experiment",
+    "executor",
 ];
 
 /// Reads a study; `file` is the name that problems and a study without a name show.
@@ -80,9 +81,8 @@ impl Parser<'_> {
         for entry in entries {
             match entry.key.as_str() {
                 "name" | "seed" => self.key(&entry.key, &entry.key_span, &entry.node),
-                "model" | "workload" | "traffic" | "slo" | "search" | "measure" | "limits" => {
-                    self.table(entry);
-                }
+                "model" | "workload" | "traffic" | "slo" | "search" | "measure" | "limits"
+                | "executor" => self.table(entry),
                 "plugin" | "sweep" | "exclude" | "experiment" => {}
                 other => {
                     let fault = Fault::new(format!(

@@ -279,22 +279,22 @@ pub(super) type Conflict = (&'static str, Fault);
 pub(super) struct Values<'a>(pub(super) &'a BTreeMap<String, Value>);
 
 impl Values<'_> {
-    fn given(&self, path: &str) -> Option<&Value> {
+    pub(super) fn given(&self, path: &str) -> Option<&Value> {
         self.0.get(path)
     }
 
-    fn get(&self, path: &str) -> Option<Value> {
+    pub(super) fn get(&self, path: &str) -> Option<Value> {
         self.given(path).cloned().or_else(|| keys::find(path)?.default.map(literal))
     }
 
-    fn text(&self, path: &str) -> Option<String> {
+    pub(super) fn text(&self, path: &str) -> Option<String> {
         match self.get(path) {
             Some(Value::Text(text)) => Some(text),
             _ => None,
         }
     }
 
-    fn choice<T: serde::de::DeserializeOwned>(&self, path: &str) -> T {
+    pub(super) fn choice<T: serde::de::DeserializeOwned>(&self, path: &str) -> T {
         let text = self.text(path).expect("a choice has a default");
         serde_json::from_value(serde_json::Value::String(text)).expect("a choice names a variant")
     }
@@ -303,7 +303,7 @@ impl Values<'_> {
         self.get(path).as_ref().and_then(number)
     }
 
-    fn count(&self, path: &str) -> Option<NonZeroU32> {
+    pub(super) fn count(&self, path: &str) -> Option<NonZeroU32> {
         self.get(path)
             .as_ref()
             .and_then(whole)
@@ -311,7 +311,7 @@ impl Values<'_> {
             .and_then(NonZeroU32::new)
     }
 
-    fn duration(&self, path: &str) -> Option<Duration> {
+    pub(super) fn duration(&self, path: &str) -> Option<Duration> {
         self.text(path).and_then(|text| duration::parse(&text).ok())
     }
 }

@@ -24,7 +24,9 @@ pub fn resolved(study: &Study, schemas: &BTreeMap<String, Schema>) -> String {
         text.push('\n');
     };
     line(format!("name = {}", quoted(&study.name)));
-    for table in ["", "model", "workload", "traffic", "slo", "search", "measure", "limits"] {
+    let tables =
+        ["", "model", "workload", "traffic", "slo", "search", "measure", "limits", "executor"];
+    for table in tables {
         let lines = table_lines(study, table);
         if table.is_empty() {
             lines.into_iter().for_each(&mut line);
@@ -73,6 +75,9 @@ fn holds(study: &Study, path: &str) -> bool {
         }
         path if path.starts_with("slo.") => study.slo.is_some(),
         path if path.starts_with("search.") => study.measure.search.is_some(),
+        path if path.starts_with("executor.") => {
+            study.values.keys().any(|it| it.starts_with("executor."))
+        }
         _ => true,
     }
 }
