@@ -6,6 +6,7 @@ use std::{fs, path::PathBuf};
 use llem_core::{
     backend::GpuFacts,
     energy::{Device, Instrument},
+    record::Site,
 };
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +52,7 @@ impl Machine {
         let no_turbo = text("/sys/devices/system/cpu/intel_pstate/no_turbo").map(|it| it == "0");
         Self {
             llem: env!("CARGO_PKG_VERSION").to_owned(),
-            host: text("/proc/sys/kernel/hostname").unwrap_or_else(|| "unknown".to_owned()),
+            host: host_name(),
             kernel: text("/proc/sys/kernel/osrelease").unwrap_or_else(|| "unknown".to_owned()),
             system: pretty.map(|it| it.trim_matches('"').to_owned()),
             processor: cpu_value("model name"),
@@ -107,4 +108,23 @@ pub(crate) fn gpu(devices: &[Device]) -> Option<GpuFacts> {
 /// UUIDs of the GPUs that engines may use.
 pub(crate) fn gpu_ids(devices: &[Device]) -> Vec<String> {
     devices.iter().filter(|it| it.instrument == Instrument::Nvml).map(|it| it.id.clone()).collect()
+}
+
+/// This machine and the boards that are metered, for records.
+pub(crate) fn site(devices: &[Device]) -> Site {
+    let gpus: Vec<&Device> =
+        devices.iter().filter(|it| it.instrument == Instrument::Nvml).collect();
+    let alike = gpus.first().filter(|first| gpus.iter().all(|it| it.name == first.name));
+    Site {
+        node: host_name(),
+        boards: gpus.iter().map(|it| it.id.clone()).collect(),
+        model: alike.map(|it| it.name.clone()),
+        block: None,
+    }
+}
+
+/// The name of this host.
+pub(crate) fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname");
+    name.map_or_else(|_| "unknown".to_owned(), |it| it.trim().to_owned())
 }

@@ -10,7 +10,7 @@ mod truncate;
 pub(crate) use backend::{Backend, Backends, broken};
 pub(crate) use grant::name as permission_name;
 pub(crate) use release::choose_named as choose_release;
-pub(crate) use trials::{Planned, plan};
+pub(crate) use trials::{Planned, part, plan};
 
 use std::{
     fs,

@@ -21,4 +21,5 @@ mod warmup;
 pub(crate) use cancel::Cancel;
 pub(crate) use dispatcher::run;
 pub(crate) use failure::Fault;
+pub(crate) use repeats::Progress;
 pub(crate) use trial::{Bench, Environment, Trial};

@@ -54,12 +54,37 @@ pub struct Record {
     pub duration_seconds: f64,
     /// How the engine was driven.
     pub mode: Mode,
+    /// Where it ran; absent in records of the first releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<Site>,
     /// Figures or failure.
     pub outcome: Outcome,
     /// What is known of the engine.
     pub engine: EngineReport,
     /// What a reader must know.
     pub warnings: Vec<String>,
+}
+
+/// Where a trial ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Site {
+    /// Host name.
+    pub node: String,
+    /// The metered GPU boards, by UUID; empty where there are none.
+    pub boards: Vec<String>,
+    /// Their model, where they are alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Number of the block of trials that ran together on these boards; absent where the whole study did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<u32>,
+}
+
+impl Site {
+    /// One name for the hardware: the boards, or the node where it has none.
+    pub fn hardware(&self) -> String {
+        if self.boards.is_empty() { self.node.clone() } else { self.boards.join("+") }
+    }
 }
 
 /// Figures or failure.

@@ -62,6 +62,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitStatus, Failure> {
             .map_err(|it| Failure::new(ExitStatus::Environment, &it))?,
         results: results.path().to_owned(),
         cache: machine::cache_directory(),
+        site: machine::site(&devices),
     };
     let finished =
         runner::run(&planned, &mut results, &earlier, &bench, &mut |event| reporter(&event))

@@ -45,6 +45,8 @@ pub(crate) struct Planned {
     /// Trials in their order.
     pub(crate) schedule: Schedule,
     pub(crate) gpu: Option<GpuFacts>,
+    /// The block of each place, in a part of a study that runs by itself.
+    pub(crate) blocks: Option<Vec<u32>>,
     models: BTreeMap<String, ResolvedModel>,
     directory: PathBuf,
     /// What experiments have in common with those that share their engine; made when first asked for.
@@ -55,9 +57,18 @@ pub(crate) struct Planned {
 pub(crate) struct PlannedTrial {
     pub(crate) id: TrialId,
     pub(crate) position: u32,
+    pub(crate) block: Option<u32>,
     pub(crate) label: String,
     pub(crate) mode: Mode,
     pub(crate) runnable: Result<Box<Trial>, Fault>,
+}
+
+/// A study with what its plan needs of plugins and models.
+struct Loaded {
+    study: Study,
+    backends: BTreeMap<String, Arc<Backend>>,
+    models: BTreeMap<String, ResolvedModel>,
+    directory: PathBuf,
 }
 
 /// Plans a study. `plugin` restricts it to one backend; `probe` looks for installed engines.
@@ -68,6 +79,49 @@ pub(crate) fn plan(
     gpu: Option<GpuFacts>,
     probe: bool,
 ) -> Result<Planned, Failure> {
+    let loaded = load(path, plugin, backends, probe)?;
+    let facts = facts(&loaded.models, gpu.as_ref());
+    let schemas = loaded.backends.iter().map(|(id, it)| (id.clone(), it.schema.clone())).collect();
+    let study = &loaded.study;
+    let expansion = study::expand(study, &schemas, &facts, &mut |id, configs| {
+        let backend: &Arc<Backend> =
+            loaded.backends.get(id).expect("only loaded plugins are expanded");
+        backend.canonicalise(&configs)
+    })
+    .map_err(|it| faults(&it, study.text()))?;
+    let measure = study.measure();
+    let schedule = schedule::of_experiments(
+        &expansion.experiments,
+        measure.order,
+        measure.repeats.max,
+        study.seed(),
+    );
+    Ok(loaded.planned(expansion, schedule, gpu, None))
+}
+
+/// Plans a part of a study that was expanded elsewhere: these experiments, these trials of them in this order, with
+/// the block of each.
+pub(crate) fn part(
+    path: &Path,
+    plugin: Option<&str>,
+    backends: &Backends,
+    gpu: Option<GpuFacts>,
+    experiments: Vec<Experiment>,
+    trials: Vec<(schedule::Trial, u32)>,
+) -> Result<Planned, Failure> {
+    let loaded = load(path, plugin, backends, true)?;
+    let expansion = Expansion { experiments, ..Expansion::default() };
+    let (trials, blocks) = trials.into_iter().unzip();
+    let schedule = Schedule { trials, loads: 0 };
+    Ok(loaded.planned(expansion, schedule, gpu, Some(blocks)))
+}
+
+fn load(
+    path: &Path,
+    plugin: Option<&str>,
+    backends: &Backends,
+    probe: bool,
+) -> Result<Loaded, Failure> {
     let study = super::read(path)?;
     let (study, names) = restrict(study, plugin, backends)?;
     let directory = directory_of(path);
@@ -94,22 +148,21 @@ pub(crate) fn plan(
         })?;
         models.insert(id.to_owned(), model);
     }
-    let facts = facts(&models, gpu.as_ref());
-    let schemas = loaded.iter().map(|(id, it)| (id.clone(), it.schema.clone())).collect();
-    let expansion = study::expand(&study, &schemas, &facts, &mut |id, configs| {
-        let backend: &Arc<Backend> = loaded.get(id).expect("only loaded plugins are expanded");
-        backend.canonicalise(&configs)
-    })
-    .map_err(|it| faults(&it, study.text()))?;
-    let measure = study.measure();
-    let schedule = schedule::of_experiments(
-        &expansion.experiments,
-        measure.order,
-        measure.repeats.max,
-        study.seed(),
-    );
-    let groups = OnceLock::new();
-    Ok(Planned { study, backends: loaded, expansion, schedule, gpu, models, directory, groups })
+    Ok(Loaded { study, backends: loaded, models, directory })
+}
+
+impl Loaded {
+    fn planned(
+        self,
+        expansion: Expansion,
+        schedule: Schedule,
+        gpu: Option<GpuFacts>,
+        blocks: Option<Vec<u32>>,
+    ) -> Planned {
+        let Self { study, backends, models, directory } = self;
+        let groups = OnceLock::new();
+        Planned { study, backends, expansion, schedule, gpu, blocks, models, directory, groups }
+    }
 }
 
 /// The study for one plugin, and where a plugin's component is if not under its own name.
@@ -177,11 +230,13 @@ impl Planned {
         let index = self.schedule.trials[place].experiment;
         let experiment = &self.expansion.experiments[index];
         let id = self.trial_id(place);
-        let position = u32::try_from(place).unwrap_or(u32::MAX);
+        let position = u32::try_from(self.schedule.trials[place].position).unwrap_or(u32::MAX);
+        let block = self.blocks.as_ref().and_then(|it| it.get(place)).copied();
         PlannedTrial {
-            runnable: self.runnable(index, id.clone(), position).map(Box::new),
+            runnable: self.runnable(index, id.clone(), position, block).map(Box::new),
             id,
             position,
+            block,
             label: experiment.label.clone(),
             mode: experiment.mode,
         }
@@ -197,17 +252,40 @@ impl Planned {
         self.expansion.experiments[self.schedule.trials[place].experiment].engine_key
     }
 
-    fn runnable(&self, index: usize, id: TrialId, position: u32) -> Result<Trial, Fault> {
-        let experiment = &self.expansion.experiments[index];
+    /// GPUs that an experiment takes, as its plugin plans it.
+    pub(crate) fn gpus(&self, experiment: usize) -> Result<u32, Fault> {
+        let experiment = &self.expansion.experiments[experiment];
         let groups = self.groups.get_or_init(|| Groups::of(&self.expansion.experiments));
         let backend = &self.backends[&*experiment.plugin];
-        let model = self.models.get(&experiment.model.id).cloned().ok_or_else(|| {
+        let model = self.model(experiment)?;
+        let context = self.context(experiment, groups.bounds(experiment), backend, &model);
+        let launch = backend
+            .plan(&experiment.config(), &context)
+            .map_err(|it| Fault::from_error(Phase::Load, "plugin", &it))?;
+        Ok(launch.steps.iter().map(|it| it.gpus.count).max().unwrap_or(0))
+    }
+
+    fn model(&self, experiment: &Experiment) -> Result<ResolvedModel, Fault> {
+        self.models.get(&experiment.model.id).cloned().ok_or_else(|| {
             Fault::new(
                 Phase::Load,
                 "model-not-found",
                 format!("no model `{}`", experiment.model.id),
             )
-        })?;
+        })
+    }
+
+    fn runnable(
+        &self,
+        index: usize,
+        id: TrialId,
+        position: u32,
+        block: Option<u32>,
+    ) -> Result<Trial, Fault> {
+        let experiment = &self.expansion.experiments[index];
+        let groups = self.groups.get_or_init(|| Groups::of(&self.expansion.experiments));
+        let backend = &self.backends[&*experiment.plugin];
+        let model = self.model(experiment)?;
         let context = self.context(experiment, groups.bounds(experiment), backend, &model);
         let config = experiment.config();
         let launch = backend
@@ -223,6 +301,7 @@ impl Planned {
             limit: self.study.limits().trial,
             id,
             position,
+            block,
             mode: experiment.mode,
             backend: Arc::clone(backend),
             config,

@@ -9,7 +9,7 @@ use llem_core::{
     backend::Mode,
     breaker::{Breaker, Circuit},
     event::Event,
-    record::{EngineReport, FORMAT, Outcome, Record, TrialId, figures},
+    record::{EngineReport, FORMAT, Outcome, Record, Site, TrialId, figures},
     repeat::next_best,
     schedule,
     study::NEVER_SHARED,
@@ -136,7 +136,7 @@ impl<'a> State<'a> {
         let mut state = Self {
             planned,
             agenda: Agenda::new(&planned.schedule.trials, experiments.len(), first),
-            progress: Progress::new(measure),
+            progress: Progress::new(measure, planned.blocks.is_some()),
             trials: 0,
             breaker: Breaker::new(limits.consecutive_failures),
             failed_engine: NEVER_SHARED,
@@ -268,7 +268,9 @@ impl<'a> State<'a> {
                 runnable.limit = runnable.limit.into_iter().chain(left).min();
                 trial::run(&runnable, engine.kept, engine.keep, bench, emit)
             }
-            Err(fault) => not_runnable(trial.id, trial.position, trial.mode, fault),
+            Err(fault) => {
+                not_runnable(trial.id, trial.position, trial.mode, bench.site(trial.block), fault)
+            }
         })
     }
 
@@ -300,7 +302,13 @@ impl<'a> State<'a> {
     }
 }
 
-fn not_runnable(trial: TrialId, position: u32, mode: Mode, fault: Fault) -> TrialResult {
+fn not_runnable(
+    trial: TrialId,
+    position: u32,
+    mode: Mode,
+    site: Option<Site>,
+    fault: Fault,
+) -> TrialResult {
     let record = Record {
         format: FORMAT,
         trial,
@@ -308,6 +316,7 @@ fn not_runnable(trial: TrialId, position: u32, mode: Mode, fault: Fault) -> Tria
         started_at: jiff::Timestamp::now().to_string(),
         duration_seconds: 0.0,
         mode,
+        site,
         outcome: Outcome::Failed(fault.into_record(None, &LogSummary::default())),
         engine: EngineReport::default(),
         warnings: Vec::new(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use llem_core::{
     record::{Outcome, Record, figure, figure_of},
     repeat::{Candidate, Decision, decide, half_width},
-    study::MeasureSettings,
+    study::{MeasureSettings, Repeats},
     units::Joules,
 };
 
@@ -18,9 +18,9 @@ pub(super) enum Budget {
 
 /// What trials took.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Spent {
-    pub(super) seconds: f64,
-    pub(super) joules: f64,
+pub(crate) struct Spent {
+    pub(crate) seconds: f64,
+    pub(crate) joules: f64,
 }
 
 /// Energy of a whole trial, taken as the mean power of its windows over its length: an estimate from
@@ -35,8 +35,9 @@ fn joules(record: &Record) -> Option<f64> {
 }
 
 /// The repeats of all experiments so far.
-pub(super) struct Progress<'a> {
+pub(crate) struct Progress<'a> {
     measure: &'a MeasureSettings,
+    repeats: Repeats,
     /// Trials done and values of the primary figure, by experiment.
     done: BTreeMap<String, (u32, Vec<f64>)>,
     spent: BTreeMap<String, Spent>,
@@ -44,13 +45,20 @@ pub(super) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    /// No record yet.
-    pub(super) fn new(measure: &'a MeasureSettings) -> Self {
-        Self { measure, done: BTreeMap::new(), spent: BTreeMap::new(), enough: BTreeSet::new() }
+    /// No record yet. A part of a study carries out the repeats that it was given, however narrow intervals are.
+    pub(crate) fn new(measure: &'a MeasureSettings, is_part: bool) -> Self {
+        let half_width = measure.repeats.half_width.filter(|_| !is_part);
+        Self {
+            measure,
+            repeats: Repeats { half_width, ..measure.repeats.clone() },
+            done: BTreeMap::new(),
+            spent: BTreeMap::new(),
+            enough: BTreeSet::new(),
+        }
     }
 
     /// Counts one more record.
-    pub(super) fn add(&mut self, record: &Record) {
+    pub(crate) fn add(&mut self, record: &Record) {
         let experiment = &record.trial.experiment;
         let (done, values) = self.done.entry(experiment.clone()).or_default();
         *done += 1;
@@ -60,7 +68,7 @@ impl<'a> Progress<'a> {
         let primary = figure_of(&self.measure.primary);
         values.extend(record.measured().zip(primary).and_then(|(it, name)| figure(it, name)));
         let is_hopeless = matches!(&record.outcome, Outcome::Failed(failure) if failure.permanent);
-        let decision = decide(&self.measure.repeats, values, *done);
+        let decision = decide(&self.repeats, values, *done);
         if decision == Decision::Continue && !is_hopeless {
             self.enough.remove(experiment);
         } else {
@@ -83,7 +91,7 @@ impl<'a> Progress<'a> {
     }
 
     /// What all trials together took.
-    pub(super) fn spent(&self) -> Spent {
+    pub(crate) fn spent(&self) -> Spent {
         self.spent.values().fold(Spent::default(), |all, it| Spent {
             seconds: all.seconds + it.seconds,
             joules: all.joules + it.joules,
@@ -91,7 +99,7 @@ impl<'a> Progress<'a> {
     }
 
     /// Whether an experiment needs no further trial.
-    pub(super) fn has_enough(&self, experiment: &str) -> bool {
+    pub(crate) fn has_enough(&self, experiment: &str) -> bool {
         self.enough.contains(experiment)
     }
 }

@@ -12,7 +12,7 @@ use llem_core::{
     energy::{Series, Settings},
     event::{Event, Phase},
     latency::{RequestLog, Slo},
-    record::{EngineReport, FORMAT, Measured, Outcome, Record, TrialId},
+    record::{EngineReport, FORMAT, Measured, Outcome, Record, Site, TrialId},
     study::{MeasureSettings, Traffic, Workload as WorkloadSettings},
     units::Watts,
     workload::Workload,
@@ -37,6 +37,8 @@ pub(crate) struct Trial {
     /// Longest time that it may take.
     pub(crate) limit: Option<Duration>,
     pub(crate) position: u32,
+    /// Block of a shard that it belongs to.
+    pub(crate) block: Option<u32>,
     pub(crate) mode: Mode,
     pub(crate) backend: Arc<Backend>,
     pub(crate) config: Config,
@@ -63,6 +65,15 @@ pub(crate) struct Bench<'a> {
     pub(crate) executable: PathBuf,
     pub(crate) results: PathBuf,
     pub(crate) cache: PathBuf,
+    /// This machine and its boards.
+    pub(crate) site: Site,
+}
+
+impl Bench<'_> {
+    /// Where a trial of a block runs.
+    pub(super) fn site(&self, block: Option<u32>) -> Option<Site> {
+        Some(Site { block, ..self.site.clone() })
+    }
 }
 
 /// Where and how a backend's steps run.
@@ -122,6 +133,7 @@ pub(super) fn run(
         started_at,
         duration_seconds: clock.elapsed().as_secs_f64(),
         mode: trial.mode,
+        site: bench.site(trial.block),
         outcome,
         engine,
         warnings,
