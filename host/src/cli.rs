@@ -63,7 +63,9 @@ const RUN_EXAMPLES: &str = "Examples:
   llem run --plugin candle examples/quickstart.toml
   llem run study.toml --resume                 go on with the newest results of the study
   llem run study.toml --resume results/DIR     go on with these
-  llem run study.toml --json > events.jsonl    events for a machine";
+  llem run study.toml --json > events.jsonl    events for a machine
+  llem run study.toml --executor slurm         as jobs of a cluster
+  llem run study.toml --executor slurm --dry-run";
 
 const EXPORT_EXAMPLES: &str = "Examples:
   llem export results/DIR --format csv -o trials.csv
@@ -112,6 +114,21 @@ pub(crate) struct RunArgs {
     /// With --resume, run failed trials again
     #[arg(long, requires = "resume")]
     pub(crate) retry_failed: bool,
+    /// Where trials run: `local` or `slurm`; default: as the study says
+    #[arg(long, value_name = "KIND", value_parser = ["local", "slurm"])]
+    pub(crate) executor: Option<String>,
+    /// Print what would be submitted to the cluster, and submit nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Submit to the cluster and leave; `--resume` follows and merges
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) detach: bool,
+    /// Seconds between two looks at the cluster
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = poll_seconds)]
+    pub(crate) poll: f64,
+    /// Run one shard of a submitted study; jobs call it
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["resume", "executor", "dry_run", "detach"])]
+    pub(crate) shard: Option<PathBuf>,
     /// Write events as JSON lines to standard output
     #[arg(long)]
     pub(crate) json: bool,
@@ -353,6 +370,12 @@ pub(crate) enum Progress {
     Json,
     /// Nowhere.
     Quiet,
+}
+
+/// Seconds above zero and below a day.
+fn poll_seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|it| *it > 0.0 && *it <= 86_400.0);
+    seconds.ok_or_else(|| "expected a number of seconds above 0".to_owned())
 }
 
 impl RunArgs {

@@ -1,5 +1,6 @@
 //! Answers of the command line, one file a subcommand.
 
+mod cluster;
 mod compare;
 mod doctor;
 mod export;

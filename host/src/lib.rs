@@ -5,6 +5,7 @@
 //! `report` shows them. Runner and report meet only in `llem_core::event` and `llem_core::record`.
 
 mod cli;
+mod cluster;
 mod commands;
 mod config;
 mod diagnostics;

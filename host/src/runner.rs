@@ -19,7 +19,7 @@ mod trial;
 mod warmup;
 
 pub(crate) use cancel::Cancel;
-pub(crate) use dispatcher::run;
+pub(crate) use dispatcher::{Finished, finished_event, run};
 pub(crate) use failure::Fault;
 pub(crate) use repeats::Progress;
 pub(crate) use trial::{Bench, Environment, Trial};

@@ -20,11 +20,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("runner", &["models", "planning", "store"]),
     ("results", &["store"]),
+    ("cluster", &["diagnostics", "exit", "machine", "planning", "runner", "store"]),
     ("report", &["cli", "diagnostics", "results"]),
     (
         "commands",
         &[
             "cli",
+            "cluster",
             "config",
             "diagnostics",
             "exit",

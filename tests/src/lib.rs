@@ -1,5 +1,6 @@
 //! Harness shared by the end-to-end tests.
 
+pub mod slurm;
 pub mod synthetic;
 
 use std::{
@@ -50,7 +51,12 @@ impl Workspace {
 
     /// The newest results directory below `results`.
     pub fn results(&self) -> PathBuf {
-        let entries = std::fs::read_dir(self.path().join("results")).expect("there are results");
+        self.only("results")
+    }
+
+    /// The newest results directory below one of another name.
+    pub fn only(&self, parent: &str) -> PathBuf {
+        let entries = std::fs::read_dir(self.path().join(parent)).expect("there are results");
         let mut found: Vec<PathBuf> = entries.map(|it| it.expect("readable").path()).collect();
         found.sort();
         found.pop().expect("there are results")
@@ -58,14 +64,24 @@ impl Workspace {
 
     /// The entries of the newest journal, without their checksums.
     pub fn journal(&self) -> Vec<serde_json::Value> {
-        let text = std::fs::read_to_string(self.results().join("journal.jsonl"))
-            .expect("there is a journal");
+        Self::journal_of(&self.results())
+    }
+
+    fn journal_of(results: &Path) -> Vec<serde_json::Value> {
+        let text =
+            std::fs::read_to_string(results.join("journal.jsonl")).expect("there is a journal");
         let json = |line: &str| serde_json::from_str(&line[17..]).expect("entries are JSON");
         // The last line may be half written while a run goes on.
         text.split_inclusive('\n')
             .filter(|it| it.ends_with('\n'))
             .map(|it| json(it.trim_end()))
             .collect()
+    }
+
+    /// Records of some results.
+    pub fn records_of(&self, results: &Path) -> Vec<serde_json::Value> {
+        let entries = Self::journal_of(results);
+        entries.into_iter().filter(|it| it["entry"] == "record").collect()
     }
 
     /// Records of the newest journal.

@@ -67,6 +67,17 @@ pub enum Event {
         /// How long it took.
         seconds: f64,
     },
+    /// How the tasks of a cluster are.
+    Shards {
+        /// Not begun, or to be tried again.
+        waiting: u32,
+        /// Under way.
+        running: u32,
+        /// All trials recorded.
+        complete: u32,
+        /// Tried often enough.
+        given_up: u32,
+    },
     /// Something that the user should know.
     Warning {
         /// In one sentence.

@@ -77,6 +77,17 @@ impl Instruments {
         self.sources.iter().map(Source::describe).collect()
     }
 
+    /// Processes that compute on each GPU now, by the driver's numbers; GPUs whose driver does not tell are left out.
+    pub fn occupants(&self) -> Vec<(Device, Vec<u32>)> {
+        let of = |source: &Source| match &source.kind {
+            SourceKind::Gpu { library, chosen } => {
+                Some((source.describe(), Gpu::open(library, chosen).ok()?.occupants()?))
+            }
+            SourceKind::Rapl(_) | SourceKind::CpuModel { .. } | SourceKind::Scripted(_) => None,
+        };
+        self.sources.iter().filter_map(of).collect()
+    }
+
     /// Begins to record every device. `subject` is the process whose tree is measured, if it runs yet.
     pub fn start(&self, subject: Option<u32>) -> Recording {
         let mut recording = Recording::new(subject);

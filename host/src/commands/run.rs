@@ -6,6 +6,7 @@ use llem_core::{
     energy::{Instrument, Settings},
     event::Event,
     record::{Outcome, Record},
+    study::ExecutorKind,
 };
 use llem_meter::{Instruments, Level, MeterOptions};
 
@@ -27,6 +28,28 @@ const FORMAT: u32 = 1;
 
 /// Runs a study.
 pub(crate) fn run(args: &RunArgs) -> Result<ExitStatus, Failure> {
+    if let Some(shard) = &args.shard {
+        return super::cluster::task(args, shard);
+    }
+    let executor = planning::read(&args.study)?.executor();
+    let kind = match args.executor.as_deref() {
+        Some("slurm") => ExecutorKind::Slurm,
+        Some(_) => ExecutorKind::Local,
+        None => executor.kind,
+    };
+    match kind {
+        ExecutorKind::Slurm => super::cluster::submit(args, executor),
+        ExecutorKind::Local if args.dry_run || args.detach => Err(Failure::message(
+            ExitStatus::Usage,
+            "`--dry-run` and `--detach` are for studies on a cluster",
+        )
+        .hint("add `--executor slurm`; `llem plan` shows what would run here")),
+        ExecutorKind::Local => here(args),
+    }
+}
+
+/// Runs a study on this machine.
+fn here(args: &RunArgs) -> Result<ExitStatus, Failure> {
     let (instruments, findings) = Instruments::discover(&MeterOptions::from_env());
     let devices = instruments.devices();
     let backends = Backends::new(args.allow.clone()).with_gpus(machine::gpu_ids(&devices));
@@ -42,8 +65,11 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitStatus, Failure> {
     }
     let settings = config::read()?;
     let cancel = Cancel::install().map_err(|it| Failure::new(ExitStatus::Internal, &it))?;
-    let (mut results, earlier) = open(args, &planned).map_err(|it| unusable(&it))?;
-    describe(&results, &planned, &instruments, &settings).map_err(|it| unusable(&it))?;
+    let (_, mut results, earlier) = open(args, &planned)?;
+    describe(&results, &planned, &settings).map_err(|it| unusable(&it))?;
+    results
+        .write_json("environment.json", &Machine::read(devices.clone()))
+        .map_err(|it| unusable(&it))?;
 
     let mut reporter = report::reporter(args.progress());
     let warnings = findings.iter().filter(|it| it.level == Level::Warning);
@@ -88,21 +114,28 @@ pub(crate) fn summary_of(results: &Path) -> Result<Summary, Failure> {
 }
 
 /// New results, or earlier ones with their records.
-fn open(args: &RunArgs, planned: &Planned) -> Result<(Results, Vec<Record>), ResultsError> {
-    let now = jiff::Timestamp::now();
-    let header = header(planned, &now.to_string());
-    let Some(wanted) = &args.resume else {
-        let stamp = now.strftime("%Y-%m-%dT%H%M%SZ").to_string();
-        return Ok((Results::create(&args.results, header, &stamp)?, Vec::new()));
+pub(super) fn open(
+    args: &RunArgs,
+    planned: &Planned,
+) -> Result<(Header, Results, Vec<Record>), Failure> {
+    let opened = || -> Result<_, ResultsError> {
+        let now = jiff::Timestamp::now();
+        let header = header(planned, &now.to_string());
+        let Some(wanted) = &args.resume else {
+            let stamp = now.strftime("%Y-%m-%dT%H%M%SZ").to_string();
+            let results = Results::create(&args.results, header.clone(), &stamp)?;
+            return Ok((header, results, Vec::new()));
+        };
+        let path = match wanted {
+            Some(directory) => directory.clone(),
+            None => Results::newest(&args.results, planned.study.name())?,
+        };
+        let (mut results, entries) = Results::resume(&path, &header)?;
+        clear_scratch(results.path());
+        results.append(&Entry::Resumed { at: now.to_string() })?;
+        Ok((header, results, records(entries, args.retry_failed)))
     };
-    let path = match wanted {
-        Some(directory) => directory.clone(),
-        None => Results::newest(&args.results, planned.study.name())?,
-    };
-    let (mut results, entries) = Results::resume(&path, &header)?;
-    clear_scratch(results.path());
-    results.append(&Entry::Resumed { at: now.to_string() })?;
-    Ok((results, records(entries, args.retry_failed)))
+    opened().map_err(|it| unusable(&it))
 }
 
 /// Records of a journal, the last of each trial; failed ones may be left out to be run again.
@@ -135,20 +168,18 @@ fn header(planned: &Planned, now: &str) -> Header {
     }
 }
 
-/// Everything that a reader of the results needs beside the journal.
-fn describe(
+/// What a reader of the results needs beside the journal and the environment.
+pub(super) fn describe(
     results: &Results,
     planned: &Planned,
-    instruments: &Instruments,
     settings: &Settings,
 ) -> Result<(), ResultsError> {
     results.write_text("study.toml", planned.study.text())?;
     results.write_json("plan.json", &planned.expansion)?;
-    results.write_json("settings.json", settings)?;
-    results.write_json("environment.json", &Machine::read(instruments.devices()))
+    results.write_json("settings.json", settings)
 }
 
-fn nothing_to_run(planned: &Planned) -> Failure {
+pub(super) fn nothing_to_run(planned: &Planned) -> Failure {
     let reasons = planned.expansion.skipped.iter().take(5);
     let reasons: Vec<String> =
         reasons.map(|it| format!("{}: {} ({})", it.label, it.message, it.rule)).collect();

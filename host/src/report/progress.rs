@@ -68,6 +68,7 @@ impl Live {
                 self.bar.set_message(format!("{}  {}  {figures}", self.title, self.phase));
             }
             Event::TrialFinished { .. } => self.bar.inc(1),
+            Event::Shards { .. } => self.bar.set_message(plain(event).unwrap_or_default()),
             Event::StudyFinished { .. } => self.bar.finish_and_clear(),
             Event::Warning { .. } => (),
         }
@@ -130,6 +131,10 @@ fn plain(event: &Event) -> Option<String> {
             let shown: Vec<String> =
                 figures.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
             Some(format!("      done in {}: {}", duration(*seconds), shown.join(", ")))
+        }
+        Event::Shards { waiting, running, complete, given_up } => {
+            let lost = if *given_up > 0 { format!(", {given_up} given up") } else { String::new() };
+            Some(format!("shards: {waiting} waiting, {running} running, {complete} complete{lost}"))
         }
         Event::Warning { message } => Some(format!("warning: {}", printable(message))),
         Event::PhaseStarted { .. } | Event::Progress { .. } | Event::StudyFinished { .. } => None,

@@ -344,7 +344,8 @@ fn is_of(record: &Record, kind: &str) -> bool {
     matches!(&record.outcome, Outcome::Failed(failure) if failure.kind == kind)
 }
 
-fn finished_event(record: &Record) -> Event {
+/// What a record is told as.
+pub(crate) fn finished_event(record: &Record) -> Event {
     let shown = ["energy_per_output_token_joules", "output_token_throughput_per_second"];
     let all = record.measured().map(figures).unwrap_or_default();
     let wanted = all.into_iter().filter(|it| shown.contains(&it.name.as_str()));

@@ -127,9 +127,25 @@ impl Journal {
         Ok(parse(&bytes, path)?.0)
     }
 
+    /// Reads the whole entries from a byte on, of a journal that another process may be writing, and where they end.
+    pub(crate) fn read_from(path: &Path, from: u64) -> Result<(Vec<Entry>, u64), JournalError> {
+        let io = |doing| move |source| JournalError::Io { doing, path: path.to_owned(), source };
+        let mut file = File::open(path).map_err(io("open"))?;
+        file.seek(SeekFrom::Start(from)).map_err(io("read"))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(io("read"))?;
+        let (entries, whole) = parse(&bytes, path)?;
+        Ok((entries, from + to_u64(whole)))
+    }
+
     /// Appends an entry; it is on the disk when this returns.
     pub(crate) fn append(&mut self, entry: &Entry) -> Result<(), JournalError> {
-        let line = encode(entry);
+        self.append_all(std::slice::from_ref(entry))
+    }
+
+    /// Appends entries; they are on the disk when this returns.
+    pub(crate) fn append_all(&mut self, entries: &[Entry]) -> Result<(), JournalError> {
+        let line: String = entries.iter().map(encode).collect();
         let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
         if let Err(source) = written {
             // Half a line must not stand before later ones.

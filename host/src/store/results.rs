@@ -91,6 +91,14 @@ impl Results {
         unreachable!("the names never end")
     }
 
+    /// Makes a directory at a path that is nobody else's, with a journal that begins with these entries.
+    pub(crate) fn create_at(path: &Path, entries: &[Entry]) -> Result<Self, ResultsError> {
+        fs::create_dir_all(path).map_err(io(path))?;
+        let (mut results, _) = Self::open(path)?;
+        results.journal.append_all(entries)?;
+        Ok(results)
+    }
+
     /// Opens a directory to go on with it, if it is about the same plan.
     pub(crate) fn resume(path: &Path, header: &Header) -> Result<(Self, Vec<Entry>), ResultsError> {
         if !path.join(JOURNAL).is_file() {
@@ -158,6 +166,11 @@ impl Results {
     /// Appends to the journal; it is on the disk when this returns.
     pub(crate) fn append(&mut self, entry: &Entry) -> Result<(), ResultsError> {
         Ok(self.journal.append(entry)?)
+    }
+
+    /// Appends several entries at once; they are on the disk when this returns.
+    pub(crate) fn append_all(&mut self, entries: &[Entry]) -> Result<(), ResultsError> {
+        Ok(self.journal.append_all(entries)?)
     }
 
     /// Reads a file beside the journal.

@@ -88,6 +88,12 @@ impl Gpu {
         .collect()
     }
 
+    /// Processes that compute on it; none where the driver does not tell.
+    pub(crate) fn occupants(&mut self) -> Option<Vec<u32>> {
+        let count = self.library.processes(self.handle, &mut self.processes).ok()?;
+        Some(self.processes.pids(count).collect())
+    }
+
     fn power_violation(&self) -> Result<u64, Fault> {
         self.library.violation_ns(self.handle, POLICY_POWER).or_else(|_| {
             let [value] = self.library.fields(self.handle, [FIELD_POWER_VIOLATION])?;
