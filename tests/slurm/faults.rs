@@ -6,7 +6,7 @@ use llem_tests::{Answer, processes_with};
 
 use crate::Site;
 
-/// Eight trials of four engines, in eight shards of one block each.
+/// Eight trials of four engines, in four shards of two.
 const STUDY: &str = r#"
 name = "faults"
 [model]
