@@ -114,6 +114,20 @@ pub(crate) struct RunArgs {
     /// With --resume, run failed trials again
     #[arg(long, requires = "resume")]
     pub(crate) retry_failed: bool,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// Write events as JSON lines to standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show no progress
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+/// Arguments of `llem run` that are about clusters.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Clusters")]
+pub(crate) struct ClusterArgs {
     /// Where trials run: `local` or `slurm`; default: as the study says
     #[arg(long, value_name = "KIND", value_parser = ["local", "slurm"])]
     pub(crate) executor: Option<String>,
@@ -129,12 +143,6 @@ pub(crate) struct RunArgs {
     /// Run one shard of a submitted study; jobs call it
     #[arg(long, value_name = "DIR", conflicts_with_all = ["resume", "executor", "dry_run", "detach"])]
     pub(crate) shard: Option<PathBuf>,
-    /// Write events as JSON lines to standard output
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Show no progress
-    #[arg(long, short)]
-    pub(crate) quiet: bool,
 }
 
 /// Arguments of `llem plan`.

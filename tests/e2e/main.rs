@@ -2,6 +2,7 @@
 
 mod architecture;
 mod cli;
+mod cluster;
 mod documents;
 mod energy;
 mod failure;

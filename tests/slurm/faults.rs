@@ -39,8 +39,8 @@ fn begin(site: &Site) -> Child {
     child
 }
 
-/// Waits for the end and checks that each trial has one record with figures.
-fn completes(site: &Site, child: Child) {
+/// Waits for the end and checks that each trial has one record with figures; gives what it said.
+fn completes(site: &Site, child: Child) -> String {
     let answer = Answer::of(&child.wait_with_output().expect("it was started"));
     assert_eq!(answer.code, Some(0), "{}\n{}", answer.stderr, site.cluster.logs());
     let records = site.workspace.records();
@@ -52,6 +52,7 @@ fn completes(site: &Site, child: Child) {
         let name = format!("{}-{}", trial["experiment"].as_str().expect("an id"), trial["repeat"]);
         assert!(site.workspace.results().join("series").join(name).is_dir(), "{trial}");
     }
+    answer.stderr
 }
 
 /// The first running task, as `JOB_INDEX`.
@@ -73,7 +74,8 @@ fn a_cancelled_and_a_requeued_task_run_again() {
     let child = begin(&site);
     site.cluster.slurm("scancel", &[&running_task(&site)]);
     site.cluster.slurm("scontrol", &["requeue", &running_task(&site)]);
-    completes(&site, child);
+    let said = completes(&site, child);
+    assert!(said.contains("ended unfinished (CANCELLED)"), "{said}");
 }
 
 #[test]
@@ -86,9 +88,11 @@ fn a_task_that_is_killed_without_warning_runs_again() {
     let own = processes_with(&root);
     let tasks = processes_with("--shard").into_iter().filter(|it| own.contains(it));
     for pid in tasks.filter_map(|it| rustix::process::Pid::from_raw(it.cast_signed())) {
-        drop(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+        // One that has just ended is not there any more.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     }
-    completes(&site, child);
+    let said = completes(&site, child);
+    assert!(said.contains("ended unfinished (FAILED)"), "{said}");
 }
 
 #[test]

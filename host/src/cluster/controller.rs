@@ -99,7 +99,9 @@ pub(crate) fn run(
     let root = results.path().canonicalize().map_err(|it| unwritable(results.path(), &it))?;
     let (ledger, decisions) = open(&root)?;
     let mut progress = Progress::new(planned.study.measure(), false);
-    earlier.iter().for_each(|it| progress.add(it));
+    for record in earlier {
+        progress.add(record);
+    }
     let mut controller = Controller {
         planned,
         options,
@@ -246,7 +248,7 @@ impl Controller<'_> {
                 return Ok(self.outcome);
             }
         }
-        self.finish()
+        Ok(self.finish())
     }
 
     /// Makes the shards of the next round; false where no trial is needed any more.
@@ -271,7 +273,9 @@ impl Controller<'_> {
         }
         let decision = Decision::Round { shards: plans.clone(), until_repeat: until };
         self.decide(&decision)?;
-        plans.into_iter().for_each(|it| self.add_shard(it));
+        for plan in plans {
+            self.add_shard(plan);
+        }
         self.next_repeat = until;
         Ok(true)
     }
@@ -299,8 +303,9 @@ impl Controller<'_> {
                 format!("llem-{}-{}-{}", self.planned.study.name(), self.token, self.job_count);
             let job =
                 job(&self.shards, &batch, name.clone(), &self.root, &self.excluded, self.options);
-            let lines: String = job.shards.iter().map(|it| format!("{}\n", it.display())).collect();
-            std::fs::write(&job.list, lines).map_err(|it| unwritable(&job.list, &it))?;
+            let lines: Vec<String> = job.shards.iter().map(|it| it.display().to_string()).collect();
+            std::fs::write(&job.list, lines.join("\n") + "\n")
+                .map_err(|it| unwritable(&job.list, &it))?;
             let shards = batch.iter().map(|it| count(*it)).collect();
             self.decide(&Decision::Job { name: name.clone(), shards })?;
             self.job_count += 1;
@@ -532,7 +537,7 @@ impl Controller<'_> {
         }
     }
 
-    fn finish(&mut self) -> Result<Outcome, Failure> {
+    fn finish(&mut self) -> Outcome {
         let unmerged = self.shards.iter().flat_map(|it| &it.plan.blocks).flat_map(|(_, it)| it);
         let missing = unmerged.filter(|it| !self.merger.has(it));
         // Repeats of what can't work are not owed.
@@ -549,7 +554,7 @@ impl Controller<'_> {
             failed: self.outcome.failed,
             left: self.outcome.left,
         });
-        Ok(self.outcome)
+        self.outcome
     }
 
     fn decide(&mut self, decision: &Decision) -> Result<(), Failure> {

@@ -34,17 +34,17 @@ pub(super) fn submit(args: &RunArgs, settings: ExecutorSettings) -> Result<ExitS
     if planned.expansion.experiments.is_empty() {
         return Err(run::nothing_to_run(&planned));
     }
-    let found = if args.dry_run { Ok(Slurm::imagined()) } else { Slurm::find() };
+    let found = if args.cluster.dry_run { Ok(Slurm::imagined()) } else { Slurm::find() };
     let executor = found.map_err(|it| missing(&it))?;
     let options = Options {
         executor: &executor,
         llem: program(&settings)?,
         settings,
         invocation: invocation(args)?,
-        poll: Duration::from_secs_f64(args.poll),
-        detach: args.detach,
+        poll: Duration::from_secs_f64(args.cluster.poll),
+        detach: args.cluster.detach,
     };
-    if args.dry_run {
+    if args.cluster.dry_run {
         let parent = absolute(&args.results)?;
         let results = parent.join(format!("{}-TIME", planned.study.name()));
         return output(&cluster::dry_run(&planned, &results, &options)?.join("\n"));
@@ -64,7 +64,7 @@ pub(super) fn submit(args: &RunArgs, settings: ExecutorSettings) -> Result<ExitS
     }
     let outcome =
         cluster::run(&planned, &header, &mut results, &earlier, &options, &cancel, &mut |event| {
-            reporter(&event)
+            reporter(&event);
         })?;
     let summary = run::summary_of(results.path())?;
     results.write_json("summary.json", &summary).map_err(|it| run::unusable(&it))?;
@@ -75,7 +75,7 @@ pub(super) fn submit(args: &RunArgs, settings: ExecutorSettings) -> Result<ExitS
                 "the jobs go on; follow them: `llem run {study} --executor slurm --resume {results}`"
             ),
         });
-        return Ok(if args.detach { ExitStatus::Success } else { ExitStatus::Interrupted });
+        return Ok(if args.cluster.detach { ExitStatus::Success } else { ExitStatus::Interrupted });
     }
     match args.progress() {
         Progress::Human => report::print_summary(&summary, results.path()),

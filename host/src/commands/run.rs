@@ -28,22 +28,24 @@ const FORMAT: u32 = 1;
 
 /// Runs a study.
 pub(crate) fn run(args: &RunArgs) -> Result<ExitStatus, Failure> {
-    if let Some(shard) = &args.shard {
+    if let Some(shard) = &args.cluster.shard {
         return super::cluster::task(args, shard);
     }
     let executor = planning::read(&args.study)?.executor();
-    let kind = match args.executor.as_deref() {
+    let kind = match args.cluster.executor.as_deref() {
         Some("slurm") => ExecutorKind::Slurm,
         Some(_) => ExecutorKind::Local,
         None => executor.kind,
     };
     match kind {
         ExecutorKind::Slurm => super::cluster::submit(args, executor),
-        ExecutorKind::Local if args.dry_run || args.detach => Err(Failure::message(
-            ExitStatus::Usage,
-            "`--dry-run` and `--detach` are for studies on a cluster",
-        )
-        .hint("add `--executor slurm`; `llem plan` shows what would run here")),
+        ExecutorKind::Local if args.cluster.dry_run || args.cluster.detach => {
+            Err(Failure::message(
+                ExitStatus::Usage,
+                "`--dry-run` and `--detach` are for studies on a cluster",
+            )
+            .hint("add `--executor slurm`; `llem plan` shows what would run here"))
+        }
         ExecutorKind::Local => here(args),
     }
 }

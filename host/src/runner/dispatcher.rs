@@ -306,7 +306,7 @@ fn not_runnable(
     trial: TrialId,
     position: u32,
     mode: Mode,
-    site: Option<Site>,
+    site: Site,
     fault: Fault,
 ) -> TrialResult {
     let record = Record {
@@ -316,7 +316,7 @@ fn not_runnable(
         started_at: jiff::Timestamp::now().to_string(),
         duration_seconds: 0.0,
         mode,
-        site,
+        site: Some(site),
         outcome: Outcome::Failed(fault.into_record(None, &LogSummary::default())),
         engine: EngineReport::default(),
         warnings: Vec::new(),

@@ -50,7 +50,7 @@ impl<'a> Progress<'a> {
         let half_width = measure.repeats.half_width.filter(|_| !is_part);
         Self {
             measure,
-            repeats: Repeats { half_width, ..measure.repeats.clone() },
+            repeats: Repeats { half_width, ..measure.repeats },
             done: BTreeMap::new(),
             spent: BTreeMap::new(),
             enough: BTreeSet::new(),

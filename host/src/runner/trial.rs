@@ -71,8 +71,8 @@ pub(crate) struct Bench<'a> {
 
 impl Bench<'_> {
     /// Where a trial of a block runs.
-    pub(super) fn site(&self, block: Option<u32>) -> Option<Site> {
-        Some(Site { block, ..self.site.clone() })
+    pub(super) fn site(&self, block: Option<u32>) -> Site {
+        Site { block, ..self.site.clone() }
     }
 }
 
@@ -133,7 +133,7 @@ pub(super) fn run(
         started_at,
         duration_seconds: clock.elapsed().as_secs_f64(),
         mode: trial.mode,
-        site: bench.site(trial.block),
+        site: Some(bench.site(trial.block)),
         outcome,
         engine,
         warnings,
