@@ -3,7 +3,7 @@
 //! It works on sums of products, so that a bootstrap can put blocks of observations together cheaply.
 
 /// How many regressors there are.
-pub(super) const WIDTH: usize = 5;
+pub(super) const WIDTH: usize = 6;
 /// Ridge, relative to each regressor's own sum of squares: enough to share out collinear ones evenly.
 const RIDGE: f64 = 1e-6;
 /// Sweeps over the coefficients; they stop earlier once nothing moves.
@@ -75,11 +75,11 @@ mod tests {
 
     #[test]
     fn coefficients_are_found_and_never_negative() {
-        let truth = [2.0, 0.0, 0.5, 3.0, 0.0];
+        let truth = [2.0, 0.0, 0.5, 3.0, 0.0, 0.0];
         let mut products = Products::default();
         for n in 0..200_u32 {
             let value = |k: u32| f64::from((n * (7 + 4 * k) + k * k) % (11 + k));
-            let row = [value(0), value(1), value(2), value(3), value(4)];
+            let row = [value(0), value(1), value(2), value(3), value(4), value(5)];
             // The second regressor pulls down, which no energy can do.
             products.add(&row, predict(&row, &truth) - 0.2 * row[1]);
         }

@@ -1,6 +1,6 @@
 //! Attribution of a window's energy to prefill, decode and requests.
 //!
-//! The energy between two publications of the counter, above idle, is explained by the work that the
+//! The energy between publications of the counter half a second apart, above idle, is explained by the work that the
 //! engine did in that time: non-negative least squares over all intervals, then shares of each interval
 //! in proportion to the fit, so that the sum is exactly what was measured. It is a statistical
 //! attribution with an interval and a held-out error, not a measurement, and it is refused where the
@@ -17,6 +17,9 @@ use super::{
 };
 use crate::units::{Joules, Watts, length};
 
+/// Least length of an interval whose energy is explained, in seconds. A publication is up to 25 ms from the work that it
+/// tells of, and a client sees tokens some milliseconds late; over this length neither matters.
+const SPAN: f64 = 0.45;
 /// Length of the blocks by which data are split and resampled, in seconds.
 const BLOCK: f64 = 2.0;
 /// Fewest blocks that can be split into halves.
@@ -197,9 +200,10 @@ fn intervals(
         return Err(AttributionError::TooShort { found: 0 });
     }
     curve.sound(first, last - 1).map_err(|_| AttributionError::Faulty)?;
-    let times: Vec<u64> = (first..last).map(|i| curve.at_ns(i)).collect();
+    let edges = edges(&curve.time[first..last]);
+    let times: Vec<u64> = edges.iter().map(|i| curve.at_ns(first + i)).collect();
     let intervals = between(&times, steps).into_iter().enumerate().map(|(n, works)| {
-        let (from, to) = (first + n, first + n + 1);
+        let (from, to) = (first + edges[n], first + edges[n + 1]);
         let seconds = curve.time[to] - curve.time[from];
         let mut row = Row::default();
         for work in &works {
@@ -213,6 +217,24 @@ fn intervals(
     });
     let bounds = Window { begin_ns: times[0], end_ns: times[times.len() - 1] };
     Ok((bounds, intervals.collect()))
+}
+
+/// The publications between which energy is explained: [`SPAN`] apart, the last one included.
+fn edges(seconds: &[f64]) -> Vec<usize> {
+    let mut edges = vec![0];
+    let mut since = 0;
+    for (i, at) in seconds.iter().enumerate().skip(1) {
+        if at - seconds[since] >= SPAN {
+            edges.push(i);
+            since = i;
+        }
+    }
+    match edges.as_mut_slice() {
+        // What is left over joins the interval before it.
+        [_, .., end] => *end = seconds.len() - 1,
+        _ => edges.push(seconds.len() - 1),
+    }
+    edges
 }
 
 #[expect(

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::nnls::{Row, WIDTH};
-use crate::units::{Seconds, whole};
+use crate::units::{Seconds, length, whole};
 
 /// Names of the regressors, in their order.
 pub(super) const NAMES: [&str; WIDTH] = [
@@ -13,6 +13,7 @@ pub(super) const NAMES: [&str; WIDTH] = [
     "prefill_attention_token_pair",
     "decode_token",
     "decode_context_token",
+    "decode_step",
     "request_second",
 ];
 /// The regressors of prefill; the others but the last are of decode, and the last is of both.
@@ -43,10 +44,12 @@ pub struct StepShare {
 }
 
 impl StepShare {
-    fn row(&self, seconds: f64) -> Row {
+    /// `decoding` requests have a part in each pass over the weights.
+    fn row(&self, seconds: f64, decoding: f64) -> Row {
         let (prefill, decode) = (whole(self.prefill_tokens), whole(self.decode_tokens));
         let context = whole(self.context_tokens);
-        [prefill, prefill * (context + prefill / 2.0), decode, decode * context, seconds]
+        let pairs = prefill * (context + prefill / 2.0);
+        [prefill, pairs, decode, decode * context, decode / decoding, seconds]
     }
 }
 
@@ -89,13 +92,45 @@ pub(super) struct Work {
     pub(super) row: Row,
 }
 
+/// How many requests decode at a time.
+///
+/// An engine reads all weights once for the next token of every request in its batch. Where that decides the energy, a
+/// token costs the less the more requests decode beside it, which no sum over tokens can tell.
+struct Decoding {
+    begins: Vec<u64>,
+    ends: Vec<u64>,
+}
+
+impl Decoding {
+    fn of(steps: &[Step]) -> Self {
+        let decoding = |step: &&Step| step.shares.iter().filter(|it| it.decode_tokens > 0).count();
+        let times = |of: fn(&Step) -> u64| {
+            let each = |step| std::iter::repeat_n(of(step), decoding(&step));
+            let mut times: Vec<u64> = steps.iter().flat_map(each).collect();
+            times.sort_unstable();
+            times
+        };
+        Self { begins: times(|it| it.begin_ns), ends: times(|it| it.end_ns) }
+    }
+
+    /// In the middle of a step, itself included.
+    fn beside(&self, step: &Step) -> f64 {
+        let middle = step.begin_ns.midpoint(step.end_ns);
+        let begun = self.begins.partition_point(|&ns| ns <= middle);
+        let ended = self.ends.partition_point(|&ns| ns <= middle);
+        length(begun.saturating_sub(ended)).max(1.0)
+    }
+}
+
 /// The work in each interval between consecutive times.
 pub(super) fn between(times_ns: &[u64], steps: &[Step]) -> Vec<Vec<Work>> {
     let mut intervals: Vec<Vec<Work>> = (1..times_ns.len()).map(|_| Vec::new()).collect();
+    let decoding = Decoding::of(steps);
     for step in steps {
+        let beside = decoding.beside(step);
         // A step that took no time by its clock still took some.
         let begin_ns = step.begin_ns.min(step.end_ns.saturating_sub(1));
-        let length = Seconds::between(begin_ns, step.end_ns).get();
+        let seconds = Seconds::between(begin_ns, step.end_ns).get();
         let first = times_ns.partition_point(|&ns| ns <= begin_ns).saturating_sub(1);
         for (interval, works) in intervals.iter_mut().enumerate().skip(first) {
             if times_ns[interval] >= step.end_ns {
@@ -103,11 +138,11 @@ pub(super) fn between(times_ns: &[u64], steps: &[Step]) -> Vec<Vec<Work>> {
             }
             let begin = begin_ns.max(times_ns[interval]);
             let end = step.end_ns.min(times_ns[interval + 1]);
-            let part = Seconds::between(begin, end).get() / length;
+            let part = Seconds::between(begin, end).get() / seconds;
             if part > 0.0 {
                 works.extend(step.shares.iter().map(|share| Work {
                     request: share.request,
-                    row: share.row(length).map(|x| x * part),
+                    row: share.row(seconds, beside).map(|x| x * part),
                 }));
             }
         }
@@ -154,5 +189,30 @@ mod tests {
         let works = between(&[0, 100, 200], &[step(100, 100), step(150, 150)]);
         assert!((decoded(&works[0]) - 8.0).abs() < 1e-12);
         assert!((decoded(&works[1]) - 8.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn requests_that_decode_together_share_a_step() {
+        let token = |request, begin_ns, end_ns| Step {
+            begin_ns,
+            end_ns,
+            shares: vec![StepShare {
+                request,
+                prefill_tokens: 0,
+                decode_tokens: 1,
+                context_tokens: 0,
+            }],
+        };
+        // Two requests decode side by side for two steps, then one alone for one; the client sees them a little apart.
+        let steps = [
+            token(0, 0, 100),
+            token(1, 2, 101),
+            token(0, 100, 200),
+            token(1, 101, 202),
+            token(1, 202, 300),
+        ];
+        let works = between(&[0, 400], &steps);
+        let made: f64 = works[0].iter().map(|work| work.row[4]).sum();
+        assert!((made - 3.0).abs() < 1e-9, "{made}");
     }
 }
