@@ -4,9 +4,11 @@
 //! where the tokenizer is.
 
 mod dataset;
+mod stagger;
 mod synthetic;
 
 pub use dataset::{Dataset, DatasetError, TraceEntry, parse_dataset, parse_trace};
+pub use stagger::first_output_tokens;
 pub use synthetic::{Form, Length, LengthError, Synthetic};
 
 use serde::{Deserialize, Serialize};

@@ -121,6 +121,7 @@ pub(super) fn plan(attempt: &Attempt<'_>, engine: &Engine) -> Result<Plan, Fault
     plan.body = body.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     plan.usage = if *reports_usage { UsageRequest::Final } else { UsageRequest::Absent };
     plan.seed = trial.seed;
+    plan.staggered = true;
     client::place(&mut plan)?;
     Ok(plan)
 }

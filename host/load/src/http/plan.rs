@@ -28,6 +28,9 @@ pub struct Plan {
     pub arrival: Arrival,
     /// Spreads the first requests of a closed loop evenly over this time; zero sends them together.
     pub ramp_up: Duration,
+    /// Begins a closed loop in its steady state: the first request of each place asks for a share of its output only, so
+    /// that requests of one length do not end together.
+    pub staggered: bool,
     /// Seed of the arrival process.
     pub seed: u64,
     /// When the load ends by itself.
@@ -61,6 +64,7 @@ impl Plan {
             workload,
             arrival,
             ramp_up: Duration::ZERO,
+            staggered: false,
             seed: 42,
             stop: Stop::WhenTold,
             request_timeout: Duration::from_mins(10),

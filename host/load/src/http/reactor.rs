@@ -7,7 +7,10 @@ use std::{
     collections::VecDeque, iter::Peekable, net::SocketAddr, os::fd::OwnedFd, thread, time::Duration,
 };
 
-use llem_core::latency::{CpuSample, Request, RequestLog, Status};
+use llem_core::{
+    latency::{CpuSample, Request, RequestLog, Status},
+    workload::first_output_tokens,
+};
 use rustix::{
     buffer::spare_capacity,
     event::epoll::{self, EventData, EventFlags},
@@ -441,9 +444,21 @@ impl<'a> Reactor<'a> {
 
     fn prepare_one(&mut self) -> Result<(), LoadError> {
         let ahead = u64::try_from(self.prepared.len()).expect("a length fits 64 bits");
-        let prompt = self.plan.workload.prompt(self.next_index + ahead);
+        let index = self.next_index + ahead;
+        let mut prompt = self.plan.workload.prompt(index);
+        if self.plan.staggered
+            && let Some(place) = self.first_of_place(index)
+        {
+            prompt.output_tokens = first_output_tokens(place, prompt.output_tokens);
+        }
         self.prepared.push_back(self.writer.write(&prompt)?);
         Ok(())
+    }
+
+    /// The place of a closed loop whose first request has this index.
+    fn first_of_place(&self, index: u64) -> Option<u32> {
+        let place = u32::try_from(index).ok()?;
+        (place < self.plan.arrival.concurrency()?).then_some(place)
     }
 
     fn arm_timer(&mut self) -> Result<(), LoadError> {
