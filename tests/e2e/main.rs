@@ -6,6 +6,7 @@ mod cluster;
 mod documents;
 mod energy;
 mod failure;
+mod h100;
 mod offline_and_server;
 mod plugin;
 mod report;

@@ -70,7 +70,8 @@ pub(super) fn run(
     run.settle_fixed(space);
     points.visit(|picks| {
         let levels = points.dims.iter().zip(picks).map(|(dim, pick)| &dim.levels[index(*pick)]);
-        run.point(space, drafts, levels, || points.label(picks), Some(picks));
+        let label = || named(space, study.plugins.len() > 1, points.label(picks));
+        run.point(space, drafts, levels, label, Some(picks));
         run.flush(space, drafts, canonicalise, problems, false);
     });
     for level in &points.explicit {
@@ -79,6 +80,16 @@ pub(super) fn run(
     }
     run.flush(space, drafts, canonicalise, problems, true);
     run.report(space, drafts, problems);
+}
+
+/// A label that tells experiments of several plugins apart and is never empty.
+fn named(space: &Space<'_>, several: bool, label: String) -> String {
+    let plugin = &space.plugin.id;
+    match (label.is_empty(), several) {
+        (true, _) => plugin.to_string(),
+        (false, true) => format!("{plugin} {label}"),
+        (false, false) => label,
+    }
 }
 
 /// Parameters that must be given and are not.

@@ -1,0 +1,65 @@
+//! What was measured on a real H100 is read, summarised and derived again.
+
+use std::{path::PathBuf, process::Command};
+
+use serde_json::Value;
+
+use crate::workspace;
+
+/// Unpacks a kept result of `examples/results/h100`.
+fn unpacked(name: &str, into: &std::path::Path) -> PathBuf {
+    let archive = format!("{}/../examples/results/h100/{name}.tar.gz", env!("CARGO_MANIFEST_DIR"));
+    let status = Command::new("tar").args(["xzf", &archive, "-C"]).arg(into).status();
+    assert!(status.expect("`tar` starts").success(), "{archive}");
+    let mut found = std::fs::read_dir(into)
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.file_name().is_some_and(|it| it.to_string_lossy().starts_with(name)));
+    found.next().expect("the archive holds a results directory")
+}
+
+#[test]
+fn the_energy_of_a_real_server_is_told_apart_by_phase_and_closes() {
+    let workspace = workspace();
+    let folder = tempfile::tempdir().expect("a directory");
+    let results = unpacked("vllm-phases", folder.path());
+    let results = results.to_str().expect("a plain name");
+    let fresh = workspace.llem(&["recompute", results, "--write"]);
+    assert!(matches!(fresh.code, Some(0 | 1)), "{}\n{}", fresh.stdout, fresh.stderr);
+
+    let journal = std::fs::read_to_string(format!("{results}/journal.jsonl")).expect("a journal");
+    let last = journal.lines().last().expect("a record");
+    let record: Value =
+        serde_json::from_str(&last[last.find('{').expect("a record")..]).expect("it is JSON");
+    let phases = &record["outcome"]["windows"][0]["phases"][0]["attribution"];
+    let joules = |of: &Value| of.as_f64().unwrap_or_else(|| panic!("no number in {phases:#}"));
+    let (prefill, decode) =
+        (joules(&phases["prefill"]["energy_joules"]), joules(&phases["decode"]["energy_joules"]));
+    // Of 15.1 kJ above idle; decode reads 15 GB of weights for each step of a small batch.
+    assert!(prefill > 2_000.0 && decode > 3.0 * prefill, "{prefill} J and {decode} J");
+    assert!(joules(&phases["closure"]).abs() < 1e-9, "{phases:#}");
+    assert!(joules(&phases["held_out_r_squared"]) > 0.85, "{phases:#}");
+    let coefficients = phases["coefficients"].as_array().expect("a list");
+    let step = coefficients.iter().find(|it| it["name"] == "decode_step").expect("a coefficient");
+    assert!((1.7..2.1).contains(&joules(&step["energy_joules"])), "{step:#}");
+}
+
+#[test]
+fn more_requests_in_flight_cost_less_energy_a_token() {
+    let workspace = workspace();
+    let folder = tempfile::tempdir().expect("a directory");
+    let results = unpacked("vllm-concurrency", folder.path());
+    let shown = workspace.llem(&["show", "--json", results.to_str().expect("a plain name")]);
+    assert_eq!(shown.code, Some(0), "{}", shown.stderr);
+    let summary: Value = serde_json::from_str(&shown.stdout).expect("it is JSON");
+    let bounds = |label: &str| {
+        let experiments = summary["experiments"].as_array().expect("a list");
+        let found = experiments.iter().find(|it| it["label"] == label).expect("it was measured");
+        let figure = &found["figures"]["energy_per_output_token_joules"];
+        let bound =
+            |at: usize| figure["interval"][at].as_f64().unwrap_or_else(|| panic!("{figure:#}"));
+        (bound(0), bound(1))
+    };
+    let (one, sixty_four) = (bounds("concurrency=1"), bounds("concurrency=64"));
+    assert!(one.0 > 7.5 * sixty_four.1, "{one:?} and {sixty_four:?}");
+}
