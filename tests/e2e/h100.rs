@@ -56,9 +56,9 @@ fn more_requests_in_flight_cost_less_energy_a_token() {
         let experiments = summary["experiments"].as_array().expect("a list");
         let found = experiments.iter().find(|it| it["label"] == label).expect("it was measured");
         let figure = &found["figures"]["energy_per_output_token_joules"];
-        let bound =
-            |at: usize| figure["interval"][at].as_f64().unwrap_or_else(|| panic!("{figure:#}"));
-        (bound(0), bound(1))
+        let interval = &figure["estimate"]["interval"];
+        let bound = |of: &str| interval[of].as_f64().unwrap_or_else(|| panic!("{figure:#}"));
+        (bound("low"), bound("high"))
     };
     let (one, sixty_four) = (bounds("concurrency=1"), bounds("concurrency=64"));
     assert!(one.0 > 7.5 * sixty_four.1, "{one:?} and {sixty_four:?}");
