@@ -47,11 +47,11 @@ pub(crate) enum Command {
     Schema,
     /// Turn a study of LLenergyMeasure 0.7 into one of llem
     Import(ImportArgs),
-    /// List the backends
-    Plugins(PluginsArgs),
-    /// Write, test and keep backends of your own
+    /// List, add, write and test backends
     #[command(subcommand, arg_required_else_help = true)]
     Plugin(PluginCommand),
+    /// Show what llem keeps to be faster the next time, or remove it
+    Cache(CacheArgs),
     /// Print a completion script for a shell
     Completions {
         /// Shell
@@ -92,6 +92,7 @@ const PARAMS_EXAMPLES: &str = "Examples:
 
 /// Arguments of `llem run`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct RunArgs {
     /// Study file
     pub(crate) study: PathBuf,
@@ -116,6 +117,9 @@ pub(crate) struct RunArgs {
     pub(crate) retry_failed: bool,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
+    /// Wait for GPUs that another study uses; without it, the study is refused
+    #[arg(long)]
+    pub(crate) wait: bool,
     /// Write events as JSON lines to standard output
     #[arg(long)]
     pub(crate) json: bool,
@@ -314,21 +318,104 @@ pub(crate) struct ImportArgs {
     pub(crate) output: Option<PathBuf>,
 }
 
-/// Arguments of `llem plugins`.
+/// What to do with backends.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// List the backends that are there
+    List(PluginListArgs),
+    /// Take in a component from a file, a directory, an https address or a registry
+    #[command(after_help = ADD_EXAMPLES)]
+    Add(PluginAddArgs),
+    /// Show who a component is and what it asks for; nothing is started
+    Inspect(PluginInspectArgs),
+    /// Remove added plugins and what they were allowed
+    Remove(PluginRemoveArgs),
+    /// Check that added plugins are what was added; exit code 1 where one is not
+    Verify(PluginVerifyArgs),
+    /// Hold a component to the contract; exit code 1 where it breaks a rule
+    Test(PluginTestArgs),
+    /// Write a project for a backend of your own
+    New(PluginNewArgs),
+}
+
+/// Arguments of `llem cache`.
 #[derive(Debug, Args)]
-pub(crate) struct PluginsArgs {
+pub(crate) struct CacheArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<CacheCommand>,
     /// Write JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// What to do with backends.
+/// What to do with the cache.
 #[derive(Debug, Subcommand)]
-pub(crate) enum PluginCommand {
-    /// Hold a component to the contract; exit code 1 where it breaks a rule
-    Test(PluginTestArgs),
-    /// Write a project for a backend of your own
-    New(PluginNewArgs),
+pub(crate) enum CacheCommand {
+    /// Remove artefacts that no run uses, those used longest ago first
+    Clean {
+        /// Keep at most this much of them, GiB
+        #[arg(long, default_value = "0")]
+        gib: u64,
+        /// Compiled plugins as well; the next start compiles them again
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+const ADD_EXAMPLES: &str = "Examples:
+  llem plugin add ./my-engine.wasm             asks on a terminal what it may do
+  llem plugin add ./my-engine --allow program:my-engine
+  llem plugin add https://example.org/x.wasm#sha256=3f1c...
+  llem plugin add oci://ghcr.io/org/llem-x:1.2.0";
+
+/// Arguments of `llem plugin list`.
+#[derive(Debug, Args)]
+pub(crate) struct PluginListArgs {
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `llem plugin add`.
+#[derive(Debug, Args)]
+pub(crate) struct PluginAddArgs {
+    /// File, directory with one `.wasm`, https address, or `oci://HOST/REPOSITORY:TAG`
+    #[arg(value_name = "FILE|DIR|URL|OCI")]
+    pub(crate) source: String,
+    /// Permission that it gets, as `llem plugin inspect` names it (can be repeated)
+    #[arg(long, value_name = "PERMISSION")]
+    pub(crate) allow: Vec<String>,
+    /// Put it in the place of one with the same id and another component
+    #[arg(long)]
+    pub(crate) replace: bool,
+}
+
+/// Arguments of `llem plugin inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct PluginInspectArgs {
+    /// Component: a name or the path of a `.wasm` file
+    pub(crate) component: String,
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `llem plugin remove`.
+#[derive(Debug, Args)]
+pub(crate) struct PluginRemoveArgs {
+    /// Ids of added plugins
+    #[arg(required = true)]
+    pub(crate) ids: Vec<String>,
+}
+
+/// Arguments of `llem plugin verify`.
+#[derive(Debug, Args)]
+pub(crate) struct PluginVerifyArgs {
+    /// Ids of added plugins; default: all
+    pub(crate) ids: Vec<String>,
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Arguments of `llem plugin new`.

@@ -1,5 +1,6 @@
 //! Answers of the command line, one file a subcommand.
 
+mod cache;
 mod cluster;
 mod compare;
 mod doctor;
@@ -7,8 +8,7 @@ mod export;
 mod import;
 mod params;
 mod plan;
-mod plugin;
-mod plugins;
+pub(crate) mod plugin;
 mod recompute;
 mod report;
 mod run;
@@ -42,8 +42,8 @@ pub(crate) fn run(command: Command) -> Result<ExitStatus, Failure> {
         Command::Init(args) => write::init(&args),
         Command::Schema => write::schema(),
         Command::Import(args) => import::run(&args),
-        Command::Plugins(args) => plugins::run(&args),
         Command::Plugin(command) => plugin::run(&command),
+        Command::Cache(args) => cache::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "llem", &mut script);

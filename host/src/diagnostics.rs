@@ -43,6 +43,11 @@ impl Failure {
         self.status
     }
 
+    /// What failed and why, in one line.
+    pub(crate) fn text(&self) -> String {
+        self.messages.join(": ")
+    }
+
     /// Writes it to standard error.
     pub(crate) fn print(&self) {
         let mut text = String::new();

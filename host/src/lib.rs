@@ -4,6 +4,7 @@
 //! them out with `llem-plugin`, `llem-launch`, `llem-load` and `llem-meter`; `store` keeps records;
 //! `report` shows them. Runner and report meet only in `llem_core::event` and `llem_core::record`.
 
+mod artefacts;
 mod cli;
 mod cluster;
 mod commands;
@@ -11,9 +12,12 @@ mod config;
 mod diagnostics;
 mod engines;
 mod exit;
+mod grants;
+mod locks;
 mod machine;
 mod models;
 mod planning;
+mod plugins;
 mod report;
 pub mod results;
 mod runner;
@@ -32,9 +36,11 @@ pub fn main() -> ExitCode {
     let mut args = std::env::args_os();
     let program = args.next().unwrap_or_default();
     let rest: Vec<OsString> = args.collect();
-    // Both take another program's arguments as they are, so they are not clap's.
+    // Supervisor and engines take another program's arguments as they are, so they are not clap's.
     match rest.first().and_then(|it| it.to_str()) {
         Some("supervise") => return llem_launch::supervise(rest.into_iter().skip(1)),
+        Some("compile") if rest.len() == 2 => return commands::plugin::compile(&rest[1]),
+        Some("container") => return llem_launch::attend(rest.into_iter().skip(1)),
         Some("engine") => return engines::main(rest.into_iter().skip(1)),
         _ => (),
     }

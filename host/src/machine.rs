@@ -76,6 +76,24 @@ pub(crate) fn cache_directory() -> PathBuf {
         .unwrap_or_else(|| std::env::temp_dir().join("llem-cache"))
 }
 
+/// Bytes that built artefacts may have together, by `LLEM_CACHE_LIMIT_GIB`.
+pub(crate) fn artefact_limit() -> u64 {
+    let wanted = std::env::var("LLEM_CACHE_LIMIT_GIB").ok().and_then(|it| it.parse::<u64>().ok());
+    wanted.unwrap_or(DEFAULT_LIMIT_GIB) << 30
+}
+
+/// A few engines built for large models.
+const DEFAULT_LIMIT_GIB: u64 = 100;
+
+/// The directory for what can't be made again: grants, installed plugins.
+pub(crate) fn data_directory() -> PathBuf {
+    let from = |name: &str| std::env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
+    from("LLEM_DATA_DIR")
+        .or_else(|| from("XDG_DATA_HOME").map(|it| it.join("llem")))
+        .or_else(|| from("HOME").map(|it| it.join(".local/share/llem")))
+        .unwrap_or_else(|| std::env::temp_dir().join("llem-data"))
+}
+
 /// The hub's model cache, as its own tools find it.
 pub(crate) fn hub_cache() -> Option<PathBuf> {
     let from = |name: &str| std::env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);

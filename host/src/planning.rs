@@ -1,14 +1,12 @@
 //! From a study file to trials that can run: file, plugins, models, expansion, order.
 
 mod backend;
-mod grant;
 mod groups;
 mod release;
 mod trials;
 mod truncate;
 
 pub(crate) use backend::{Backend, Backends, broken};
-pub(crate) use grant::name as permission_name;
 pub(crate) use release::choose_named as choose_release;
 pub(crate) use trials::{Planned, part, plan};
 

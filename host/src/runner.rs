@@ -10,6 +10,7 @@ mod engine;
 mod failure;
 mod observe;
 mod offline;
+mod prepare;
 mod repeats;
 mod rest;
 mod search;

@@ -21,7 +21,8 @@ fn version_and_help_succeed() {
         "init",
         "schema",
         "import",
-        "plugins",
+        "plugin",
+        "cache",
         "completions",
     ] {
         let help = workspace.llem(&[command, "--help"]);
@@ -40,7 +41,7 @@ fn an_unknown_option_is_a_usage_error() {
 #[test]
 fn params_lists_and_explains_the_parameters_of_every_backend() {
     let workspace = workspace();
-    let plugins = workspace.llem(&["plugins", "--json"]);
+    let plugins = workspace.llem(&["plugin", "list", "--json"]);
     let plugins: serde_json::Value = serde_json::from_str(&plugins.stdout).expect("it is JSON");
     let ids: Vec<&str> =
         plugins.as_array().expect("a list").iter().filter_map(|it| it["id"].as_str()).collect();

@@ -1,12 +1,15 @@
 //! End-to-end tests of the `llem` command.
 
 mod architecture;
+mod attacks;
 mod cli;
 mod cluster;
 mod documents;
 mod energy;
 mod failure;
+mod grants;
 mod h100;
+mod locks;
 mod offline_and_server;
 mod plugin;
 mod report;

@@ -40,6 +40,8 @@ impl Workspace {
             .args(args)
             .current_dir(self.path())
             .env("LLEM_CACHE_DIR", cache())
+            .env("LLEM_LOCK_DIR", self.path().join("locks"))
+            .env("LLEM_DATA_DIR", self.path().join("data"))
             .env("NO_COLOR", "1");
         command
     }
@@ -56,20 +58,24 @@ impl Workspace {
 
     /// The newest results directory below one of another name.
     pub fn only(&self, parent: &str) -> PathBuf {
-        let entries = std::fs::read_dir(self.path().join(parent)).expect("there are results");
-        let mut found: Vec<PathBuf> = entries.map(|it| it.expect("readable").path()).collect();
-        found.sort();
-        found.pop().expect("there are results")
+        self.newest(parent).expect("there are results")
     }
 
-    /// The entries of the newest journal, without their checksums.
+    /// The newest results directory below one of another name, once there is one.
+    fn newest(&self, parent: &str) -> Option<PathBuf> {
+        let entries = std::fs::read_dir(self.path().join(parent)).ok()?;
+        let mut found: Vec<PathBuf> = entries.map(|it| it.expect("readable").path()).collect();
+        found.sort();
+        found.pop()
+    }
+
+    /// The entries of the newest journal, without their checksums; none while there is no journal yet.
     pub fn journal(&self) -> Vec<serde_json::Value> {
-        Self::journal_of(&self.results())
+        self.newest("results").map_or_else(Vec::new, |it| Self::journal_of(&it))
     }
 
     fn journal_of(results: &Path) -> Vec<serde_json::Value> {
-        let text =
-            std::fs::read_to_string(results.join("journal.jsonl")).expect("there is a journal");
+        let text = std::fs::read_to_string(results.join("journal.jsonl")).unwrap_or_default();
         let json = |line: &str| serde_json::from_str(&line[17..]).expect("entries are JSON");
         // The last line may be half written while a run goes on.
         text.split_inclusive('\n')
@@ -112,13 +118,15 @@ impl Answer {
     }
 }
 
-/// Processes whose command line has this text.
+/// Processes whose command line, or whose working directory, has this text: an engine works in its scratch directory.
 pub fn processes_with(text: &str) -> Vec<u32> {
     let entries = std::fs::read_dir("/proc").expect("Linux has /proc");
     let pids = entries.filter_map(|it| it.ok()?.file_name().to_str()?.parse().ok());
     pids.filter(|pid: &u32| {
         let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let place = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
         String::from_utf8_lossy(&command).replace('\0', " ").contains(text)
+            || place.to_string_lossy().contains(text)
     })
     .collect()
 }

@@ -15,8 +15,8 @@ pub struct Guest {
     pub component: &'static str,
 }
 
-/// All guests: the first-party plugins and those that tests run: one that misbehaves, one with a flaw at a time.
-pub const GUESTS: [Guest; 6] = [
+/// All guests: the first-party plugins and those that tests run: one that misbehaves, one with a flaw at a time, one that says what a test has written into it.
+pub const GUESTS: [Guest; 7] = [
     plugin(
         "candle",
         "llem-plugin-candle",
@@ -54,6 +54,13 @@ pub const GUESTS: [Guest; 6] = [
         example: Some("flawed"),
         sources: &["sdk/examples/flawed.rs"],
         component: "host/conformance/tests/flawed.wasm",
+    },
+    Guest {
+        name: "scripted",
+        package: "llem-scripted-plugin",
+        example: None,
+        sources: &["tests/scripted-plugin/Cargo.toml", "tests/scripted-plugin/src"],
+        component: "tests/attacks/scripted.wasm",
     },
 ];
 

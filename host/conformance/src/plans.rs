@@ -75,16 +75,19 @@ fn plan(
             flaws.unless(asked().ok().as_ref() == Some(plan), "plan.pure", at, || {
                 "the second plan differs from the first".to_owned()
             });
-            data(subject, plan, at, flaws);
+            data(subject, plan, context, at, flaws);
         }
     }
     Some(first)
 }
 
-fn data(subject: &Subject<'_>, plan: &LaunchPlan, at: &str, flaws: &mut Flaws) {
+fn data(subject: &Subject<'_>, plan: &LaunchPlan, context: &Context, at: &str, flaws: &mut Flaws) {
     let grant = Grant::new(subject.descriptor.permissions.clone());
+    // The image that a user names is allowed by that.
+    let grant = context.image.iter().fold(grant, |grant, it| grant.with_image(&it.repository));
     for violation in llem_launch::check(plan, &grant) {
-        let is_grant = violation.rule.ends_with("not-granted") || violation.rule == "network";
+        let is_grant = violation.rule.ends_with("not-granted")
+            || matches!(violation.rule, "network" | "program-never");
         let rule = if is_grant { "plan.permission" } else { "plan.form" };
         flaws.add(rule, at, violation.to_string());
     }

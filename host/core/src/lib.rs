@@ -11,6 +11,7 @@ pub mod breaker;
 pub mod energy;
 pub mod event;
 pub mod flops;
+pub mod journal;
 pub mod latency;
 pub mod model;
 pub mod record;

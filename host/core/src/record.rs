@@ -225,6 +225,9 @@ pub struct EngineReport {
     pub memory_bytes: Option<u64>,
     /// Program and arguments as they were started.
     pub command: Vec<String>,
+    /// Content of its container's image; null where it ran as a process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// Trials that it served before this one; null where it was started for this trial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<SharedEngine>,

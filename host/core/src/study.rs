@@ -86,6 +86,11 @@ pub struct PluginUse {
 }
 
 impl PluginUse {
+    /// A plugin as it is used where no study says more.
+    pub fn of(id: &str) -> Self {
+        Self::named(id, 0..0)
+    }
+
     fn named(id: &str, span: Range<usize>) -> Self {
         Self {
             id: id.to_owned(),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
 use llem_core::backend::{EnvValue, Step};
 
-use crate::{LaunchError, Programs, Scratch, process::Site, render::render};
+use crate::{LaunchError, Programs, Scratch, container::VARIABLE, process::Site, render::render};
 
 /// What of the host's own environment may reach a step.
 #[derive(Clone, Debug, Default)]
@@ -17,12 +17,30 @@ pub struct HostEnvironment {
     pub secrets: BTreeMap<String, String>,
     /// Directory of the model cache of the hub.
     pub model_cache: Option<PathBuf>,
+    /// Directories that plans may mount, as they were granted.
+    pub directories: Vec<PathBuf>,
     /// Devices that the step may see, by UUID; none: the step sees no GPU.
     pub gpus: Vec<String>,
 }
 
 /// Variables that libraries need to find the machine's own parts.
 const KEPT: &[&str] = &["LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "CUDA_HOME"];
+
+/// What the attendant of a container needs of the host's own environment.
+const ATTENDANTS: &[&str] =
+    &["CONTAINER_HOST", "DOCKER_HOST", "LLEM_CONTAINER_NETWORK", "PATH", "XDG_RUNTIME_DIR"];
+
+/// The environment of a container's attendant: how to reach the engine, and the container's variables.
+pub(crate) fn of_attendant(
+    variables: &BTreeMap<String, String>,
+    host: &HostEnvironment,
+) -> BTreeMap<String, OsString> {
+    let own = ATTENDANTS
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), OsString::from(host.variables.get(*name)?))));
+    let inner = variables.iter().map(|(name, value)| (format!("{VARIABLE}{name}"), value.into()));
+    own.chain(inner).collect()
+}
 
 pub(crate) fn build(
     step: &Step,

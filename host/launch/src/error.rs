@@ -11,12 +11,19 @@ pub enum LaunchError {
     /// The program was not found.
     #[error(transparent)]
     Program(#[from] ProgramError),
-    /// The step needs a runner that this machine lacks.
-    #[error("the step `{step}` wants to run in a container, which this build can't start")]
-    NoContainers {
-        /// Its id.
-        step: String,
+    /// The step needs more GPUs than the study has.
+    #[error("the step wants {wanted} GPUs, the study has {found}")]
+    TooFewGpus {
+        /// How many it wants.
+        wanted: u32,
+        /// How many there are.
+        found: usize,
     },
+    /// A granted path is not what was granted.
+    #[error(
+        "`{0}` is not there, leads out of the granted directory, or is never shown to a container"
+    )]
+    HostPath(String),
     /// The step names something that the plan does not define.
     #[error("the step `{step}` names {what} `{name}`, which the plan does not define")]
     Dangling {

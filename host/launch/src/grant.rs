@@ -1,5 +1,7 @@
 //! What the user has allowed a plugin's launch plans to contain.
 
+use std::path::Path;
+
 use llem_core::backend::Permission;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +50,31 @@ impl Grant {
     /// Whether a plan may reach beyond this machine.
     pub fn outbound_network(&self) -> bool {
         self.any(|it| matches!(it, Permission::Network(_)))
+    }
+
+    /// Whether a plan may mount this path of the host, or one that it lies below.
+    pub fn host_path(&self, path: &str, writable: bool) -> bool {
+        self.any(|it| match it {
+            Permission::HostPath(granted) => {
+                Path::new(path).starts_with(&granted.path) && (granted.writable || !writable)
+            }
+            _ => false,
+        })
+    }
+
+    /// Adds the images of a repository that the user names.
+    #[must_use]
+    pub fn with_image(mut self, repository: &str) -> Self {
+        self.permissions.push(Permission::Image(repository.to_owned()));
+        self
+    }
+
+    /// The directories of the host that a plan may mount.
+    pub fn directories(&self) -> impl Iterator<Item = &Path> {
+        self.permissions.iter().filter_map(|it| match it {
+            Permission::HostPath(granted) => Some(Path::new(granted.path.as_str())),
+            _ => None,
+        })
     }
 
     fn any(&self, test: impl Fn(&Permission) -> bool) -> bool {

@@ -4,8 +4,11 @@
 //!
 //! It knows nothing of studies, energy or engines: a step is data.
 
+mod capture;
+mod container;
 mod environment;
 mod error;
+pub mod forbidden;
 mod grant;
 mod logs;
 mod policy;
@@ -14,15 +17,19 @@ mod programs;
 mod readiness;
 mod render;
 mod scratch;
+mod secrets;
 mod supervisor;
 
+pub use capture::output_of;
+pub use container::{containers_are_reachable, main as attend};
 pub use environment::HostEnvironment;
 pub use error::LaunchError;
 pub use grant::Grant;
 pub use logs::LogSummary;
-pub use policy::{Violation, check};
+pub use policy::{Violation, check, leaks};
 pub use process::{Ended, Running, Site};
 pub use programs::{ProgramError, Programs};
 pub use readiness::NotReady;
 pub use scratch::Scratch;
+pub use secrets::Secrets;
 pub use supervisor::main as supervise;

@@ -13,6 +13,8 @@ use std::{
 use llem_core::backend::{LogSignal, SeenSignal, Value};
 use regex::{Regex, RegexBuilder};
 
+use crate::Secrets;
+
 const HEAD_BYTES: usize = 32 * 1024;
 const TAIL_BYTES: usize = 64 * 1024;
 const LINE_BYTES: usize = 16 * 1024;
@@ -46,7 +48,7 @@ struct Captured {
 pub(crate) struct Logs {
     captured: Arc<Mutex<Captured>>,
     patterns: Arc<Vec<(LogSignal, Regex)>>,
-    secrets: Arc<Vec<String>>,
+    secrets: Arc<Secrets>,
     started: Instant,
     readers: Vec<JoinHandle<()>>,
 }
@@ -55,15 +57,15 @@ impl Logs {
     /// Starts a capture; patterns that are no regular expressions are left out and returned.
     pub(crate) fn new(
         signals: &[LogSignal],
-        secrets: Vec<String>,
+        secrets: Secrets,
         file: Option<&Path>,
     ) -> (Self, Vec<String>) {
         let mut patterns = Vec::new();
         let mut bad = Vec::new();
         for signal in signals {
-            match RegexBuilder::new(&signal.pattern).size_limit(1 << 20).build() {
-                Ok(regex) => patterns.push((signal.clone(), regex)),
-                Err(_) => bad.push(signal.id.clone()),
+            match pattern(signal) {
+                Some(regex) => patterns.push((signal.clone(), regex)),
+                None => bad.push(signal.id.clone()),
             }
         }
         let captured = Captured {
@@ -94,10 +96,7 @@ impl Logs {
             let mut stream = BufReader::new(stream);
             let mut line = Vec::new();
             while let Ok(1..) = read_line(&mut stream, &mut line) {
-                let mut text = String::from_utf8_lossy(&line).into_owned();
-                for secret in secrets.iter().filter(|it| !it.is_empty()) {
-                    text = text.replace(secret.as_str(), "[secret]");
-                }
+                let text = secrets.mask(String::from_utf8_lossy(&line).into_owned());
                 let at_ms = u32::try_from(started.elapsed().as_millis()).unwrap_or(u32::MAX);
                 let seen = matches(&patterns, &text, at_ms);
                 captured.lock().unwrap_or_else(PoisonError::into_inner).add(text, seen);
@@ -134,6 +133,11 @@ impl Logs {
     fn with<T>(&self, read: impl FnOnce(&Captured) -> T) -> T {
         read(&self.captured.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// A signal's pattern, bounded in size: matching is linear, so that bounds its time as well.
+pub(crate) fn pattern(signal: &LogSignal) -> Option<Regex> {
+    RegexBuilder::new(&signal.pattern).size_limit(1 << 20).build().ok()
 }
 
 impl Captured {
@@ -208,7 +212,7 @@ fn matches(patterns: &[(LogSignal, Regex)], line: &str, at_ms: u32) -> Vec<SeenS
 mod tests {
     use super::*;
 
-    fn capture(text: &str, signals: &[LogSignal], secrets: Vec<String>) -> LogSummary {
+    fn capture(text: &str, signals: &[LogSignal], secrets: Secrets) -> LogSummary {
         let (mut logs, bad) = Logs::new(signals, secrets, None);
         assert_eq!(bad, Vec::<String>::new());
         logs.read(std::io::Cursor::new(text.to_owned().into_bytes()));
@@ -224,7 +228,7 @@ mod tests {
             kind: "observe".into(),
             captures: vec![("n".into(), "kv_cache_blocks".into())],
         };
-        let summary = capture("start\nGPU blocks: 512\n", &[signal], Vec::new());
+        let summary = capture("start\nGPU blocks: 512\n", &[signal], Secrets::default());
         assert_eq!(
             summary.signals[0].captures,
             [("kv_cache_blocks".to_owned(), Value::Integer(512))]
@@ -233,7 +237,7 @@ mod tests {
 
     #[test]
     fn secrets_never_reach_the_log() {
-        let summary = capture("token hf_abc used\n", &[], vec!["hf_abc".into()]);
+        let summary = capture("token hf_abc used\n", &[], Secrets::new([&"hf_abc".to_owned()]));
         assert_eq!(summary.head, "token [secret] used\n");
     }
 
@@ -241,7 +245,7 @@ mod tests {
     fn a_flood_keeps_its_first_and_last_part() {
         let lines: Vec<String> = (0..20_000).map(|it| format!("line {it}")).collect();
         let text = lines.join("\n") + "\n";
-        let summary = capture(&text, &[], Vec::new());
+        let summary = capture(&text, &[], Secrets::default());
         assert!(summary.head.starts_with("line 0\n") && summary.tail.ends_with("line 19999\n"));
         assert!(summary.head.len() + summary.tail.len() < 128 * 1024);
         assert_eq!(summary.bytes, u64::try_from(text.len()).expect("small"));
@@ -249,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_line_without_an_end_is_cut() {
-        let summary = capture(&"x".repeat(1 << 20), &[], Vec::new());
+        let summary = capture(&"x".repeat(1 << 20), &[], Secrets::default());
         assert_eq!(summary.head.len(), LINE_BYTES);
     }
 }

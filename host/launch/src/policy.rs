@@ -1,48 +1,36 @@
 //! The check of every launch plan, first-party or not, before anything starts.
 
+mod container;
+mod names;
+
 use std::{collections::BTreeSet, fmt};
 
 use llem_core::backend::{
-    ArgPart, Command, EnvValue, HttpRequest, LaunchPlan, Network, Probe, Program, Role, Runner,
-    Step,
+    ArgPart, Command, Drive, EnvValue, HttpRequest, LaunchPlan, Network, Probe, Program, Role,
+    Step, Subject,
 };
 
-use crate::Grant;
+use self::names::{
+    is_program_name, is_relative_path, is_request_path, is_step_id, is_variable_name,
+};
+use crate::{Grant, forbidden, logs};
 
-/// Names that only the host sets: a plugin could otherwise redirect what runs or what it sees.
-const HOST_OWNED: &[&str] = &[
-    "PATH",
-    "HOME",
-    "USER",
-    "SHELL",
-    "TMPDIR",
-    "BASH_ENV",
-    "ENV",
-    "IFS",
-    "PYTHONPATH",
-    "PYTHONHOME",
-    "PYTHONSTARTUP",
-    "DOCKER_HOST",
-    "CUDA_VISIBLE_DEVICES",
-    "NVIDIA_VISIBLE_DEVICES",
-    "HF_TOKEN",
-    "HUGGING_FACE_HUB_TOKEN",
-    "HF_HOME",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-];
 const MAX_STEPS: usize = 16;
 const MAX_ARGS: usize = 512;
 const MAX_ARG_BYTES: usize = 32 * 1024;
 const MAX_ARGV_BYTES: usize = 128 * 1024;
+const MAX_VARIABLES: usize = 256;
 const MAX_FILES: usize = 32;
 const MAX_FILE_BYTES: usize = 1024 * 1024;
 const MAX_SIGNALS: usize = 64;
 const MAX_PATTERN_BYTES: usize = 512;
+const MAX_REQUESTS: usize = 16;
+const MAX_REQUEST_BYTES: usize = 64 * 1024;
 const MAX_DEADLINE_MS: u32 = 60 * 60 * 1000;
+const MAX_WALL_MS: u32 = 6 * 60 * 60 * 1000;
 const MAX_GRACE_MS: u32 = 60 * 1000;
+const MAX_NOTE_BYTES: usize = 4096;
+const MAX_NOTES: usize = 64;
 
 /// One thing in a plan that is not allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +62,13 @@ pub fn check(plan: &LaunchPlan, grant: &Grant) -> Vec<Violation> {
     checker.violations
 }
 
+/// Checks one step by itself.
+pub(crate) fn check_step(step: &Step, grant: &Grant) -> Vec<Violation> {
+    let mut checker = Checker { grant, step: step.id.clone(), violations: Vec::new() };
+    checker.one_step(step);
+    checker.violations
+}
+
 struct Checker<'a> {
     grant: &'a Grant,
     step: String,
@@ -92,9 +87,15 @@ impl Checker<'_> {
                 format!("{} steps, 1 to {MAX_STEPS} are allowed", plan.steps.len()),
             );
         }
+        if plan.notes.len() > MAX_NOTES || plan.notes.iter().any(|it| it.len() > MAX_NOTE_BYTES) {
+            self.refuse("note-size", format!("{} notes", plan.notes.len()));
+        }
         let mut ids = BTreeSet::new();
         for (index, step) in plan.steps.iter().enumerate() {
             self.step.clone_from(&step.id);
+            if !is_step_id(&step.id) {
+                self.refuse("step-id", step.id.clone());
+            }
             if !ids.insert(&step.id) {
                 self.refuse("duplicate-step", step.id.clone());
             }
@@ -113,25 +114,61 @@ impl Checker<'_> {
         self.command(&step.command);
         self.environment(step);
         self.files(step);
-        self.image(step);
+        self.container(step);
         if step.network == Network::Outbound && !self.grant.outbound_network() {
             self.refuse("network", "outbound network");
         }
         for probe in &step.readiness.probes {
-            if let Probe::Http(request) = probe {
-                self.request(request);
+            match probe {
+                Probe::Http(request) => self.request(request),
+                Probe::File(name) if !is_relative_path(name) => {
+                    self.refuse("probe-file", name.clone());
+                }
+                Probe::Signal(id) if !step.signals.iter().any(|it| it.id == *id) => {
+                    self.refuse("probe-signal", id.clone());
+                }
+                Probe::File(_) | Probe::Signal(_) | Probe::Tcp | Probe::Exits => (),
             }
         }
-        if let Role::Subject(subject) = &step.role {
-            subject.inspections.iter().for_each(|it| self.request(it));
+        match &step.role {
+            Role::Subject(subject) => self.subject(subject),
+            Role::Prepare { produces } => {
+                if let Some(artefact) = produces {
+                    if !is_step_id(&artefact.id) {
+                        self.refuse("artefact-name", artefact.id.clone());
+                    }
+                    for name in artefact.must_contain.iter().filter(|it| !is_relative_path(it)) {
+                        self.refuse("artefact-file", name.clone());
+                    }
+                }
+            }
         }
         self.limits(step);
+    }
+
+    fn subject(&mut self, subject: &Subject) {
+        subject.inspections.iter().for_each(|it| self.request(it));
+        if subject.inspections.len() > MAX_REQUESTS {
+            self.refuse("probe-size", format!("{} inspections", subject.inspections.len()));
+        }
+        if let Some(metrics) = subject.metrics.as_ref().filter(|it| !is_request_path(&it.path)) {
+            self.refuse("probe-path", metrics.path.clone());
+        }
+        if let Drive::Http { base_path, .. } = &subject.drive
+            && !base_path.is_empty()
+            && !is_request_path(base_path)
+        {
+            self.refuse("probe-path", base_path.clone());
+        }
     }
 
     fn command(&mut self, command: &Command) {
         match &command.program {
             Program::Named(name) if !is_program_name(name) => {
                 self.refuse("program-name", name.clone());
+            }
+            Program::Named(name) if forbidden::is_program(name) => {
+                self.refuse("program-never", name.clone());
             }
             Program::Named(name) if !self.grant.program(name) => {
                 self.refuse("program-not-granted", name.clone());
@@ -151,8 +188,11 @@ impl Checker<'_> {
                     format!("an argument of {length} bytes, at most {MAX_ARG_BYTES}"),
                 );
             }
-            if literals(arg).any(|it| it.contains('\0')) {
-                self.refuse("nul-in-argument", "an argument with a NUL byte");
+            for text in literals(arg) {
+                self.text("argument", text);
+                if container::is_option(text) {
+                    self.refuse("container-option", text);
+                }
             }
         }
         if command.args.len() > MAX_ARGS || total > MAX_ARGV_BYTES {
@@ -164,6 +204,9 @@ impl Checker<'_> {
     }
 
     fn environment(&mut self, step: &Step) {
+        if step.env.len() > MAX_VARIABLES {
+            self.refuse("variable-count", format!("{} variables", step.env.len()));
+        }
         let mut names = BTreeSet::new();
         for variable in &step.env {
             let name = variable.name.as_str();
@@ -174,18 +217,19 @@ impl Checker<'_> {
             if !names.insert(name) {
                 self.refuse("duplicate-variable", name);
             }
-            if HOST_OWNED.contains(&name.to_ascii_uppercase().as_str()) || name.starts_with("LD_") {
-                let is_secret_slot = matches!(variable.value, EnvValue::Secret(_));
-                if !(is_secret_slot && name == "HF_TOKEN") {
-                    self.refuse("host-owned-variable", name);
-                }
+            let takes_secret = matches!(variable.value, EnvValue::Secret(_));
+            if forbidden::is_variable(name) && !(takes_secret && name == "HF_TOKEN") {
+                self.refuse("host-owned-variable", name);
+            }
+            if forbidden::is_secret(name) && !takes_secret {
+                self.refuse("secret-as-text", name);
             }
             match &variable.value {
                 EnvValue::Literal(_) if !self.grant.env_set(name) => {
                     self.refuse("variable-not-granted", name);
                 }
-                EnvValue::Literal(parts) if literals(parts).any(|it| it.contains('\0')) => {
-                    self.refuse("nul-in-variable", name);
+                EnvValue::Literal(parts) => {
+                    literals(parts).for_each(|it| self.text("variable", it));
                 }
                 EnvValue::Pass if !self.grant.env_pass(name) => {
                     self.refuse("variable-not-granted", name);
@@ -193,7 +237,7 @@ impl Checker<'_> {
                 EnvValue::Secret(secret) if !self.grant.secret(secret) => {
                     self.refuse("secret-not-granted", secret.clone());
                 }
-                EnvValue::Literal(_) | EnvValue::Pass | EnvValue::Secret(_) => (),
+                EnvValue::Pass | EnvValue::Secret(_) => (),
             }
         }
     }
@@ -214,30 +258,30 @@ impl Checker<'_> {
         }
     }
 
-    fn image(&mut self, step: &Step) {
-        match (step.runner, &step.image) {
-            (Runner::Container, Some(image)) if !self.grant.image(&image.repository) => {
-                self.refuse("image-not-granted", image.repository.clone());
-            }
-            (Runner::Container, None) => {
-                self.refuse("image-missing", "a container step without an image");
-            }
-            (Runner::Process, Some(image)) => self.refuse("image-unused", image.repository.clone()),
-            (Runner::Container, Some(_)) | (Runner::Process, None) => (),
+    /// A text that a process gets: no control characters, which end lines of logs and drive terminals, and no secret.
+    fn text(&mut self, what: &'static str, text: &str) {
+        if text.contains('\0') {
+            let rule = if what == "argument" { "nul-in-argument" } else { "nul-in-variable" };
+            self.refuse(rule, format!("a NUL byte in an {what}").replace("an v", "a v"));
+        } else if text.chars().any(char::is_control) {
+            self.refuse("control-character", text);
         }
-        if step.runner == Runner::Process && step.command.program == Program::Entrypoint {
-            self.refuse("program-name", "a process step with an image's entry point");
+        if names::has_hub_token(text) {
+            // What was found stays untold: it would be a secret in an error message.
+            self.refuse("secret-literal", format!("a hub token as plain text in the {what}s"));
         }
     }
 
     fn request(&mut self, request: &HttpRequest) {
-        let clean = |text: &str| text.chars().all(|c| !c.is_control() && c != ' ');
-        if !request.path.starts_with('/') || request.path.starts_with("//") || !clean(&request.path)
-        {
+        if !is_request_path(&request.path) {
             self.refuse("probe-path", request.path.clone());
         }
         if !matches!(request.method.as_str(), "GET" | "POST") {
             self.refuse("probe-method", request.method.clone());
+        }
+        let size = |it: &Option<String>| it.as_ref().map_or(0, String::len);
+        if size(&request.body) + size(&request.expect_body) > MAX_REQUEST_BYTES {
+            self.refuse("probe-size", format!("a probe of more than {MAX_REQUEST_BYTES} bytes"));
         }
     }
 
@@ -251,10 +295,22 @@ impl Checker<'_> {
         if step.stop.grace_ms > MAX_GRACE_MS {
             self.refuse("grace", format!("a grace of {} ms", step.stop.grace_ms));
         }
+        if step.limits.wall_ms.is_some_and(|it| it == 0 || it > MAX_WALL_MS) {
+            self.refuse("deadline", format!("a limit of {:?} ms", step.limits.wall_ms));
+        }
+        if step.readiness.probes.len() > MAX_REQUESTS {
+            self.refuse("probe-size", format!("{} probes", step.readiness.probes.len()));
+        }
         if step.signals.len() > MAX_SIGNALS
             || step.signals.iter().any(|it| it.pattern.len() > MAX_PATTERN_BYTES)
         {
             self.refuse("signal-size", format!("{} log signals", step.signals.len()));
+            return;
+        }
+        for signal in &step.signals {
+            if logs::pattern(signal).is_none() {
+                self.refuse("signal-pattern", signal.pattern.clone());
+            }
         }
     }
 }
@@ -265,31 +321,33 @@ fn literals(parts: &[ArgPart]) -> impl Iterator<Item = &str> {
         .filter_map(|it| if let ArgPart::Literal(text) = it { Some(text.as_str()) } else { None })
 }
 
-fn is_program_name(name: &str) -> bool {
-    (1..=64).contains(&name.len())
-        && !name.starts_with(['.', '-'])
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '+' | '-'))
-}
-
-fn is_variable_name(name: &str) -> bool {
-    (1..=128).contains(&name.len())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-}
-
-fn is_relative_path(name: &str) -> bool {
-    let segment = |it: &str| {
-        !it.is_empty()
-            && it != "."
-            && it != ".."
-            && it.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
-    };
-    name.len() <= 200 && name.split('/').all(segment)
+/// Texts of a plan that hold the value of a secret: a plugin got hold of it some other way than by its name.
+pub fn leaks<'s>(plan: &LaunchPlan, secrets: impl Iterator<Item = &'s str>) -> Vec<Violation> {
+    let secrets: Vec<&str> = secrets.filter(|it| !it.is_empty()).collect();
+    let mut found = Vec::new();
+    for step in &plan.steps {
+        let env = step.env.iter().filter_map(|it| match &it.value {
+            EnvValue::Literal(parts) => Some(parts),
+            EnvValue::Pass | EnvValue::Secret(_) => None,
+        });
+        let texts = step.command.args.iter().chain(env).flat_map(|it| literals(it));
+        let files = step.files.iter().map(|it| String::from_utf8_lossy(&it.contents));
+        let mut all = texts.map(std::borrow::Cow::Borrowed).chain(files);
+        if all.any(|text| secrets.iter().any(|it| text.contains(it))) {
+            let found_text = "the value of a secret as plain text".to_owned();
+            found.push(Violation {
+                rule: "secret-literal",
+                step: step.id.clone(),
+                found: found_text,
+            });
+        }
+    }
+    found
 }
 
 #[cfg(test)]
 mod tests {
-    use llem_core::backend::{EnvVar, Permission, PlanFile};
+    use llem_core::backend::{EnvVar, Permission, PlanFile, Runner};
 
     use super::*;
     use crate::process::tests::sleeping_step;
@@ -330,8 +388,9 @@ mod tests {
             ),
             (
                 "program-not-granted",
-                Box::new(|it| it.command.program = Program::Named("bash".into())),
+                Box::new(|it| it.command.program = Program::Named("python3".into())),
             ),
+            ("program-never", Box::new(|it| it.command.program = Program::Named("bash".into()))),
             (
                 "program-not-granted",
                 Box::new(|it| it.command.program = Program::Bundled("candle".into())),

@@ -17,7 +17,8 @@ use command_fds::{CommandFdExt, FdMapping};
 use llem_core::backend::{Drive, Program, Role, Runner, Step, StopSignal};
 
 use crate::{
-    HostEnvironment, LaunchError, LogSummary, NotReady, Programs, Scratch, environment,
+    HostEnvironment, LaunchError, LogSummary, NotReady, Programs, Scratch, Secrets, container,
+    environment,
     logs::Logs,
     readiness,
     render::render,
@@ -103,22 +104,11 @@ impl Running {
         programs: &Programs,
         host: &HostEnvironment,
     ) -> Result<Self, LaunchError> {
-        if step.runner == Runner::Container {
-            return Err(LaunchError::NoContainers { step: step.id.clone() });
-        }
         let scratch = Scratch::create(&site.scratch_parent, &step.files)?;
-        let (program, first) = match &step.command.program {
-            Program::Named(name) => (programs.find(name)?, Vec::new()),
-            Program::Bundled(name) => {
-                (programs.bundled(name)?.to_owned(), vec!["engine".into(), name.into()])
-            }
-            Program::Entrypoint => return Err(LaunchError::NoContainers { step: step.id.clone() }),
+        let Started { program, args, variables, signal, orphan_ms, grace_ms } = match step.runner {
+            Runner::Process => of_process(step, site, &scratch, programs, host)?,
+            Runner::Container => of_container(step, site, &scratch, programs, host)?,
         };
-        let mut args: Vec<OsString> = first;
-        for arg in &step.command.args {
-            args.push(render(arg, step, site, &scratch)?);
-        }
-        let variables = environment::build(step, site, &scratch, programs, host)?;
         let is_batch =
             matches!(&step.role, Role::Subject(it) if matches!(it.drive, Drive::Batch { .. }));
         let failed = || LaunchError::io(format!("failed to start `{}`", program.display()));
@@ -128,8 +118,9 @@ impl Running {
         let mut command = Command::new(&site.supervisor);
         command
             .arg("supervise")
-            .arg(signal_name(step.stop.signal))
-            .arg(step.stop.grace_ms.to_string())
+            .arg(signal)
+            .arg(grace_ms.to_string())
+            .arg(orphan_ms.to_string())
             .arg(&program)
             .args(&args)
             .env_clear()
@@ -147,7 +138,7 @@ impl Running {
         // The command still holds the child's ends of both pipes.
         drop(command);
 
-        let secrets = host.secrets.values().cloned().collect();
+        let secrets = Secrets::new(host.secrets.values());
         let (mut logs, _) = Logs::new(&step.signals, secrets, site.log_file.as_deref());
         logs.read(supervisor.stderr.take().expect("it is piped"));
         let stdout = supervisor.stdout.take().expect("it is piped");
@@ -188,9 +179,27 @@ impl Running {
         readiness::wait(&step, self, cancelled)
     }
 
-    /// The engine's process id.
+    /// The engine's process id; of a container, that of its first process.
     pub fn pid(&self) -> u32 {
-        self.pid
+        self.container().and_then(|it| it.pid).unwrap_or(self.pid)
+    }
+
+    /// Content of the image that it runs.
+    pub fn image(&self) -> Option<String> {
+        self.container().map(|it| it.image)
+    }
+
+    /// Whether it is a container that does not run yet: its image is being pulled.
+    pub(crate) fn is_pulling(&self) -> bool {
+        self.step.runner == Runner::Container && self.container().is_none()
+    }
+
+    fn container(&self) -> Option<container::State> {
+        if self.step.runner != Runner::Container {
+            return None;
+        }
+        let text = std::fs::read_to_string(self.scratch.path().join(container::STATE)).ok()?;
+        serde_json::from_str(&text).ok()
     }
 
     /// The port that the host reserved for it.
@@ -253,7 +262,7 @@ impl Running {
     fn wait_for_end(&mut self) {
         // The supervisor kills after the grace; the margin is for a machine that is very busy.
         let margin =
-            Duration::from_millis(u64::from(self.step.stop.grace_ms)) + Duration::from_secs(20);
+            Duration::from_millis(u64::from(self.step.stop.grace_ms)) + Duration::from_secs(40);
         match self.status.recv_timeout(margin) {
             Ok(status) => self.note(&status),
             Err(RecvTimeoutError::Timeout) => drop(self.supervisor.kill()),
@@ -276,6 +285,70 @@ impl Drop for Running {
         drop(self.supervisor.wait());
     }
 }
+
+/// What the supervisor starts.
+struct Started {
+    program: PathBuf,
+    args: Vec<OsString>,
+    variables: BTreeMap<String, OsString>,
+    signal: &'static str,
+    /// How long it may go on when the host is dead.
+    orphan_ms: u32,
+    grace_ms: u32,
+}
+
+fn of_process(
+    step: &Step,
+    site: &Site,
+    scratch: &Scratch,
+    programs: &Programs,
+    host: &HostEnvironment,
+) -> Result<Started, LaunchError> {
+    let (program, mut args) = match &step.command.program {
+        Program::Named(name) => (programs.find(name)?, Vec::new()),
+        Program::Bundled(name) => {
+            (programs.bundled(name)?.to_owned(), vec!["engine".into(), name.into()])
+        }
+        Program::Entrypoint => {
+            let (step, name) = (step.id.clone(), "an entry point".to_owned());
+            return Err(LaunchError::Dangling { step, what: "the program", name });
+        }
+    };
+    for arg in &step.command.args {
+        args.push(render(arg, step, site, scratch)?);
+    }
+    let variables = environment::build(step, site, scratch, programs, host)?;
+    let (signal, grace_ms) = (signal_name(step.stop.signal), step.stop.grace_ms);
+    Ok(Started { program, args, variables, signal, orphan_ms: 0, grace_ms })
+}
+
+/// The attendant of a container: it is told what to do in a file, and secrets by its environment.
+fn of_container(
+    step: &Step,
+    site: &Site,
+    scratch: &Scratch,
+    programs: &Programs,
+    host: &HostEnvironment,
+) -> Result<Started, LaunchError> {
+    let (spec, variables) = container::spec(step, site, scratch, host)?;
+    let path = scratch.path().join("container.json");
+    let text = serde_json::to_string(&spec).expect("a specification has string keys only");
+    std::fs::write(&path, text)
+        .map_err(LaunchError::io(format!("failed to write `{}`", path.display())))?;
+    Ok(Started {
+        program: programs.bundled("container")?.to_owned(),
+        args: vec!["container".into(), path.into()],
+        variables: environment::of_attendant(&variables, host),
+        // The attendant passes on the container's own signal.
+        signal: "term",
+        // Enough to end and remove the container.
+        orphan_ms: ATTENDANT_MS,
+        grace_ms: step.stop.grace_ms + ATTENDANT_MS,
+    })
+}
+
+/// Milliseconds that removing a container may take beyond its own grace.
+const ATTENDANT_MS: u32 = 15_000;
 
 fn read_status(pipe: PipeReader) -> Receiver<Status> {
     let (sender, receiver) = mpsc::channel();

@@ -33,6 +33,9 @@ pub enum NotReady {
     Cancelled,
 }
 
+/// The clock of a container's deadline starts when its image is there.
+const LONGEST_PULL: Duration = Duration::from_hours(2);
+
 /// Waits for all probes of a step; `cancelled` is asked between tries.
 pub(crate) fn wait(
     step: &Step,
@@ -42,7 +45,8 @@ pub(crate) fn wait(
     let deadline = Duration::from_millis(step.readiness.deadline_ms.into());
     let interval = Duration::from_millis(u64::from(step.readiness.interval_ms).clamp(5, 5_000));
     let silence = step.limits.silence_ms.map(|it| Duration::from_millis(it.into()));
-    let started = Instant::now();
+    let mut started = Instant::now();
+    let pull_until = started + LONGEST_PULL;
     let mut pending: Vec<&Probe> = step.readiness.probes.iter().collect();
     loop {
         if let Some(ended) = running.ended() {
@@ -54,6 +58,9 @@ pub(crate) fn wait(
         let Some(first) = pending.first() else { return Ok(()) };
         if cancelled() {
             return Err(NotReady::Cancelled);
+        }
+        if running.is_pulling() && Instant::now() < pull_until {
+            started = Instant::now();
         }
         if started.elapsed() > deadline {
             return Err(NotReady::Deadline {

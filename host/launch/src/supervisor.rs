@@ -37,10 +37,13 @@ pub(crate) enum Status {
     Ended { code: Option<i32>, signal: Option<i32>, left_over: u32 },
 }
 
-/// Runs the supervisor: `SIGNAL GRACE_MS PROGRAM ARGUMENT…`.
+/// Runs the supervisor: `SIGNAL GRACE_MS ORPHAN_MS PROGRAM ARGUMENT…`; the last number is how long the
+/// engine may take to end when the host is dead.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args = args.into_iter();
-    let (Some(signal), Some(grace), Some(program)) = (args.next(), args.next(), args.next()) else {
+    let (Some(signal), Some(grace), Some(orphan), Some(program)) =
+        (args.next(), args.next(), args.next(), args.next())
+    else {
         return ExitCode::from(64);
     };
     let signal = match signal.to_str() {
@@ -48,10 +51,23 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some("kill") => Signal::KILL,
         _ => Signal::TERM,
     };
-    let grace =
-        Duration::from_millis(grace.to_str().and_then(|it| it.parse().ok()).unwrap_or(5_000));
+    let milliseconds = |it: &OsString, default| {
+        Duration::from_millis(it.to_str().and_then(|it| it.parse().ok()).unwrap_or(default))
+    };
+    let ends =
+        Ends { signal, grace: milliseconds(&grace, 5_000), orphan: milliseconds(&orphan, 0) };
     let Ok((control, status)) = channels() else { return ExitCode::from(64) };
-    supervise(Command::new(program).args(args), signal, grace, control, status)
+    supervise(Command::new(program).args(args), ends, control, status)
+}
+
+/// How an engine ends.
+#[derive(Clone, Copy)]
+struct Ends {
+    signal: Signal,
+    /// Time after the signal, where the host asks.
+    grace: Duration,
+    /// The same where the host is dead; none: it is killed at once.
+    orphan: Duration,
 }
 
 /// The two descriptors that the host handed over.
@@ -68,13 +84,7 @@ fn channels() -> std::io::Result<(File, File)> {
     Ok((own(CONTROL_FD)?, own(STATUS_FD)?))
 }
 
-fn supervise(
-    command: &mut Command,
-    signal: Signal,
-    grace: Duration,
-    control: File,
-    mut status: File,
-) -> ExitCode {
+fn supervise(command: &mut Command, ends: Ends, control: File, mut status: File) -> ExitCode {
     // A new session: the terminal's Ctrl-C reaches the host alone, which then stops its engines in order.
     rustix::process::setsid().ok();
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).ok();
@@ -83,10 +93,12 @@ fn supervise(
         drop(writeln!(status, "{line}"));
     };
     #[expect(unsafe_code, reason = "the death signal must be set between fork and exec")]
-    // SAFETY: the closure makes two system calls and allocates nothing.
+    // SAFETY: the closure makes a few system calls and allocates nothing.
     unsafe {
-        command.process_group(0).pre_exec(|| {
-            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        command.process_group(0).pre_exec(move || {
+            let death = if ends.orphan.is_zero() { Signal::KILL } else { ends.signal };
+            rustix::process::set_parent_process_death_signal(Some(death))?;
+            limit_processes()?;
             rustix::process::setrlimit(
                 rustix::process::Resource::Core,
                 rustix::process::Rlimit { current: Some(0), maximum: Some(0) },
@@ -103,11 +115,21 @@ fn supervise(
     };
     report(&Status::Started { pid: child.id() });
     let pid = Pid::from_child(&child);
-    thread::spawn(move || obey(control, pid, signal, grace));
+    thread::spawn(move || obey(control, pid, ends));
     let (code, ended_by) = wait_for(pid);
     let left_over = end_descendants();
     report(&Status::Ended { code, signal: ended_by, left_over });
     ExitCode::SUCCESS
+}
+
+/// Processes and threads that an engine's user may have in all: far above any engine's need, far below a fork bomb's.
+const MOST_PROCESSES: u64 = 32_768;
+
+/// Lowers the limit on processes where it is higher. It does not bind root, whom only a cgroup could bind.
+fn limit_processes() -> rustix::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nproc).maximum.unwrap_or(u64::MAX).min(MOST_PROCESSES);
+    setrlimit(Resource::Nproc, Rlimit { current: Some(maximum), maximum: Some(maximum) })
 }
 
 /// Waits until the engine itself has ended, and reaps orphans on the way.
@@ -124,14 +146,16 @@ fn wait_for(pid: Pid) -> (Option<i32>, Option<i32>) {
 }
 
 /// Carries out the host's orders.
-fn obey(mut control: File, pid: Pid, signal: Signal, grace: Duration) {
+fn obey(mut control: File, pid: Pid, ends: Ends) {
     let mut order = [0];
     let asked_to_stop = matches!(control.read(&mut order), Ok(1));
-    if asked_to_stop {
-        rustix::process::kill_process_group(pid, signal).ok();
-        let deadline = Instant::now() + grace;
+    let wait = if asked_to_stop { ends.grace } else { ends.orphan };
+    if asked_to_stop || !wait.is_zero() {
+        rustix::process::kill_process_group(pid, ends.signal).ok();
+        let deadline = Instant::now() + wait;
         // The host may die during the grace as well; then there is nobody left to be gentle for.
-        while Instant::now() < deadline && !is_gone(&control) {
+        let goes_on = || !ends.orphan.is_zero() || !is_gone(&control);
+        while Instant::now() < deadline && goes_on() {
             thread::sleep(Duration::from_millis(20));
         }
     }

@@ -36,7 +36,7 @@ struct Source {
 }
 
 #[derive(Debug)]
-enum SourceKind {
+pub(crate) enum SourceKind {
     Gpu { library: Arc<Library>, chosen: Chosen },
     Rapl(Domain),
     CpuModel { watts_per_thread: f64 },
@@ -72,20 +72,14 @@ impl Instruments {
         Self { sources, capacity: MeterOptions::default().capacity }
     }
 
+    /// What each device is read by.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &SourceKind> {
+        self.sources.iter().map(|it| &it.kind)
+    }
+
     /// The devices that a recording will have, in its order.
     pub fn devices(&self) -> Vec<Device> {
         self.sources.iter().map(Source::describe).collect()
-    }
-
-    /// Processes that compute on each GPU now, by the driver's numbers; GPUs whose driver does not tell are left out.
-    pub fn occupants(&self) -> Vec<(Device, Vec<u32>)> {
-        let of = |source: &Source| match &source.kind {
-            SourceKind::Gpu { library, chosen } => {
-                Some((source.describe(), Gpu::open(library, chosen).ok()?.occupants()?))
-            }
-            SourceKind::Rapl(_) | SourceKind::CpuModel { .. } | SourceKind::Scripted(_) => None,
-        };
-        self.sources.iter().filter_map(of).collect()
     }
 
     /// Begins to record every device. `subject` is the process whose tree is measured, if it runs yet.

@@ -9,6 +9,8 @@ use llem_core::backend::{
     Schema, Value,
 };
 
+use regex::RegexBuilder;
+
 use crate::BadReply;
 
 const MAX_PARAMETERS: usize = 10_000;
@@ -17,6 +19,7 @@ const MAX_STEPS: usize = 16;
 const MAX_RELEASES: usize = 256;
 const MAX_FINDINGS: usize = 2_000;
 const MAX_TEXT_BYTES: usize = 4096;
+const MAX_PATTERN_BYTES: usize = 1 << 20;
 
 /// A descriptor's id, and the length of what people read.
 pub(crate) fn descriptor(it: Descriptor) -> Result<Descriptor, BadReply> {
@@ -65,11 +68,24 @@ fn parameter(it: &Parameter) -> Result<(), BadReply> {
     if !it.types.iter().all(is_satisfiable) {
         return Err(BadReply::NothingAllowed(path.to_owned()));
     }
+    it.types.iter().try_for_each(|it| pattern(path, it))?;
     text(path, &it.doc)?;
     if let DefaultValue::Fixed(value) = &it.default {
         finite(path, value)?;
     }
     it.suggested.iter().try_for_each(|value| finite(path, value))
+}
+
+/// A pattern has to be one, and no larger when compiled than a study can bear.
+fn pattern(path: &str, it: &ParamType) -> Result<(), BadReply> {
+    match it {
+        ParamType::Text { pattern: Some(pattern), .. } => {
+            let compiled = RegexBuilder::new(pattern).size_limit(MAX_PATTERN_BYTES).build();
+            compiled.map(drop).map_err(|_| BadReply::Pattern(path.to_owned()))
+        }
+        ParamType::Items { item, .. } => self::pattern(path, item),
+        _ => Ok(()),
+    }
 }
 
 fn is_satisfiable(it: &ParamType) -> bool {

@@ -12,6 +12,8 @@ mod value;
 pub(crate) use outcome::observation;
 pub(crate) use plan_in::plan;
 pub(crate) use schema::{canonicals, schema};
+#[cfg(feature = "fuzzing")]
+pub(crate) use value::config;
 pub(crate) use value::to_config;
 
 /// Maps the cases of two enumerations that have the same ones, in both directions.

@@ -35,6 +35,16 @@ pub enum LoadError {
         /// The limit.
         allowed: u64,
     },
+    /// It is not what the user has added.
+    #[error("plugin `{name}` has sha256 {found}, but was added with {recorded}")]
+    Changed {
+        /// Name of the plugin.
+        name: String,
+        /// Hash of the file.
+        found: String,
+        /// Hash that was recorded.
+        recorded: String,
+    },
     /// It is no WebAssembly component.
     #[error("plugin `{name}` is no WebAssembly component: {reason}")]
     NotAComponent {
@@ -181,6 +191,9 @@ pub enum BadReply {
         /// How many came.
         found: usize,
     },
+    /// A pattern that is none, or too large.
+    #[error("the pattern of parameter `{0}` is no regular expression, or too large")]
+    Pattern(String),
     /// A parameter without a type.
     #[error("parameter `{0}` has no type")]
     NoType(String),

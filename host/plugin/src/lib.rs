@@ -13,6 +13,8 @@ mod check;
 mod convert;
 mod engine;
 mod fault;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod log;
 mod plugin;
 mod registry;
@@ -23,4 +25,4 @@ pub use cache::Cache;
 pub use fault::{BadReply, CallError, Cause, LoadError, PluginFault};
 pub use log::{LogLevel, LogLine};
 pub use plugin::{Origin, Plugin};
-pub use registry::Registry;
+pub use registry::{Installed, Registry};

@@ -36,6 +36,8 @@ pub enum Origin {
     Bundled,
     /// A file of the override folder.
     Override(PathBuf),
+    /// A file that the user has added.
+    Installed(PathBuf),
     /// A file that was named.
     File(PathBuf),
 }

@@ -23,8 +23,20 @@ const MAX_COMPONENT_BYTES: u64 = 32 << 20;
 /// Where plugins come from.
 #[derive(Clone, Debug)]
 pub struct Registry {
+    installed: Vec<Installed>,
     overrides: Option<PathBuf>,
     cache: Cache,
+}
+
+/// A component that the user has added, by the hash that was recorded then.
+#[derive(Clone, Debug)]
+pub struct Installed {
+    /// Name that it is loaded by.
+    pub name: String,
+    /// Its file.
+    pub path: PathBuf,
+    /// SHA-256 of its component, hexadecimal.
+    pub sha256: String,
 }
 
 impl Registry {
@@ -32,18 +44,32 @@ impl Registry {
     pub fn from_env() -> Self {
         let overrides =
             env::var_os("LLEM_PLUGIN_PATH").filter(|it| !it.is_empty()).map(PathBuf::from);
-        Self { overrides, cache: Cache::from_env() }
+        Self { installed: Vec::new(), overrides, cache: Cache::from_env() }
     }
 
     /// The bundled plugins, a folder before them, and a cache.
     pub fn new(overrides: Option<PathBuf>, cache: Cache) -> Self {
-        Self { overrides, cache }
+        Self { installed: Vec::new(), overrides, cache }
+    }
+
+    /// Adds what the user has added. A built-in plugin is never replaced by it.
+    #[must_use]
+    pub fn with_installed(mut self, installed: Vec<Installed>) -> Self {
+        self.installed = installed;
+        self
+    }
+
+    /// Whether a name is that of a built-in plugin.
+    pub fn is_reserved(name: &str) -> bool {
+        BUNDLED.iter().any(|it| it.0 == name)
     }
 
     /// Every plugin that can be loaded by name, in the order of names, and where it comes from.
     pub fn list(&self) -> Vec<(String, Origin)> {
-        let mut found: BTreeMap<String, Origin> =
-            BUNDLED.iter().map(|(name, _)| ((*name).to_owned(), Origin::Bundled)).collect();
+        let installed =
+            self.installed.iter().map(|it| (it.name.clone(), Origin::Installed(it.path.clone())));
+        let bundled = BUNDLED.iter().map(|(name, _)| ((*name).to_owned(), Origin::Bundled));
+        let mut found: BTreeMap<String, Origin> = installed.chain(bundled).collect();
         let entries = self.overrides.as_ref().and_then(|folder| fs::read_dir(folder).ok());
         for entry in entries.into_iter().flatten().flatten() {
             let path = entry.path();
@@ -74,6 +100,23 @@ impl Registry {
             Some((name, Origin::Override(path) | Origin::File(path))) => {
                 let bytes = read(&name, &path)?;
                 Plugin::load(&name, Origin::Override(path), &bytes, &self.cache)
+            }
+            Some((name, Origin::Installed(path))) => {
+                let plugin = Plugin::load(
+                    &name,
+                    Origin::Installed(path.clone()),
+                    &read(&name, &path)?,
+                    &self.cache,
+                )?;
+                let recorded = self.installed.iter().find(|it| it.name == name);
+                match recorded.filter(|it| it.sha256 != plugin.sha256()) {
+                    Some(recorded) => Err(LoadError::Changed {
+                        name,
+                        found: plugin.sha256().to_owned(),
+                        recorded: recorded.sha256.clone(),
+                    }),
+                    None => Ok(plugin),
+                }
             }
             Some((name, Origin::Bundled)) => {
                 let bytes = BUNDLED.iter().find(|it| it.0 == name).map_or(&[][..], |it| it.1);

@@ -23,8 +23,10 @@ use super::{
     shards::{self, BlockFile, ShardFile},
 };
 use crate::{
-    diagnostics::Failure,
+    diagnostics::{Failure, note},
     exit::ExitStatus,
+    grants::Gate,
+    locks::{self, LockError},
     machine::{self, Machine},
     planning::{self, Backends},
     runner::{self, Bench, Cancel, Finished},
@@ -142,7 +144,7 @@ fn carry_out(
     emit: &mut dyn FnMut(Event),
 ) -> Result<Finished, Failure> {
     let devices = instruments.devices();
-    let backends = Backends::new(allow.to_vec()).with_gpus(machine::gpu_ids(&devices));
+    let backends = Backends::new(Gate::new(allow.to_vec()))?.with_gpus(machine::gpu_ids(&devices));
     let trials =
         open.into_iter().flat_map(|block| block.trials.iter().map(|it| (*it, block.number)));
     let planned = planning::part(
@@ -160,6 +162,10 @@ fn carry_out(
         .and_then(|it| Results::read_json(it, "settings.json").ok())
         .unwrap_or_default();
     let cancel = Cancel::install().map_err(|it| Failure::new(ExitStatus::Internal, &it))?;
+    // The scheduler shares boards out among its own jobs; a study that somebody runs by hand is not one of them.
+    let mut say = |error: &LockError| note(&format!("waiting: {error}"));
+    let _gpus = locks::wait(&machine::gpu_ids(&devices), &|| cancel.is_wanted(), &mut say)
+        .map_err(|it| Failure::new(ExitStatus::Environment, &it))?;
     let bench = Bench {
         instruments,
         settings: &settings,
@@ -169,6 +175,7 @@ fn carry_out(
             .map_err(|it| Failure::new(ExitStatus::Environment, &it))?,
         results: results.path().to_owned(),
         cache: machine::cache_directory(),
+        artefact_limit: machine::artefact_limit(),
         site,
     };
     runner::run(&planned, results, earlier, &bench, emit).map_err(|it| unusable(&it))
@@ -251,13 +258,11 @@ fn check(
     if needed == 0 {
         return (Vec::new(), None);
     }
-    for (device, pids) in instruments.occupants() {
-        if !pids.is_empty() {
-            let count = pids.len();
-            return (
-                Vec::new(),
-                Some(format!("{count} other processes use the GPU {}", device.id)),
-            );
+    for gpu in instruments.occupied() {
+        let count = gpu.processes.len();
+        if count > 0 {
+            let fault = format!("{count} other processes use the GPU {}", gpu.device);
+            return (Vec::new(), Some(fault));
         }
     }
     let recording = instruments.start(None);

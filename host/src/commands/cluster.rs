@@ -15,6 +15,7 @@ use crate::{
     config,
     diagnostics::Failure,
     exit::ExitStatus,
+    grants::Gate,
     machine::Machine,
     planning::{self, Backends},
     report,
@@ -29,7 +30,7 @@ pub(super) fn submit(args: &RunArgs, settings: ExecutorSettings) -> Result<ExitS
             "`--retry-failed` is not there for studies on a cluster",
         ));
     }
-    let backends = Backends::new(args.allow.clone());
+    let backends = Backends::new(Gate::new(args.allow.clone()).asking())?;
     let planned = planning::plan(&args.study, args.plugin.as_deref(), &backends, None, true)?;
     if planned.expansion.experiments.is_empty() {
         return Err(run::nothing_to_run(&planned));

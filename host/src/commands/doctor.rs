@@ -8,6 +8,7 @@ use crate::{
     cli::DoctorArgs,
     diagnostics::{Failure, printable},
     exit::ExitStatus,
+    grants::Gate,
     machine,
     planning::Backends,
 };
@@ -117,7 +118,7 @@ fn descriptors() -> Line {
 
 /// Which engines are installed, as the plugins' probes find them.
 fn engines() -> Result<Vec<Line>, Failure> {
-    let backends = Backends::new(Vec::new());
+    let backends = Backends::new(Gate::new(Vec::new()))?;
     let mut lines = Vec::new();
     for name in backends.names() {
         let found = backends.installed(&name)?;

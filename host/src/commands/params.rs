@@ -4,20 +4,21 @@ use std::fmt::Write;
 
 use llem_core::backend::{Choice, DefaultValue, ParamType, Parameter, Path, Phase, Rule, Schema};
 
-use super::{output, output_json, plugins};
+use super::{output, output_json, plugin::list_all};
 use crate::{
-    cli::{ParamsArgs, PluginsArgs},
+    cli::{ParamsArgs, PluginListArgs},
     diagnostics::{Failure, printable},
     exit::ExitStatus,
+    grants::Gate,
     planning::{Backends, broken},
 };
 
 /// Lists parameters, or shows one.
 pub(crate) fn run(args: &ParamsArgs) -> Result<ExitStatus, Failure> {
     let Some(name) = &args.plugin else {
-        return plugins::run(&PluginsArgs { json: args.json });
+        return list_all(&PluginListArgs { json: args.json });
     };
-    let backends = Backends::new(Vec::new());
+    let backends = Backends::new(Gate::new(Vec::new()))?;
     let (plugin, _) = backends.open(name)?;
     let releases = plugin.releases().map_err(broken)?;
     let release = crate::planning::choose_release(&releases, args.release.as_deref())?;

@@ -10,6 +10,7 @@ use crate::{
     cli::PlanArgs,
     diagnostics::{Failure, printable},
     exit::ExitStatus,
+    grants::Gate,
     planning::{self, Backends, Planned},
     report::listed_skipped,
 };
@@ -36,7 +37,7 @@ struct PluginLine<'a> {
 
 /// Plans a study and shows the plan.
 pub(crate) fn run(args: &PlanArgs) -> Result<ExitStatus, Failure> {
-    let backends = Backends::new(args.allow.clone());
+    let backends = Backends::new(Gate::new(args.allow.clone()).asking())?;
     let planned = planning::plan(&args.study, args.plugin.as_deref(), &backends, None, false)?;
     let launch = if args.launch { launches(&planned)? } else { Vec::new() };
     if args.json {

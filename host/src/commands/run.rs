@@ -13,8 +13,10 @@ use llem_meter::{Instruments, Level, MeterOptions};
 use crate::{
     cli::{Progress, RunArgs},
     config,
-    diagnostics::Failure,
+    diagnostics::{Failure, note},
     exit::ExitStatus,
+    grants::Gate,
+    locks::{self, LockError},
     machine::{self, Machine},
     planning::{self, Backends, Planned},
     report,
@@ -54,7 +56,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitStatus, Failure> {
 fn here(args: &RunArgs) -> Result<ExitStatus, Failure> {
     let (instruments, findings) = Instruments::discover(&MeterOptions::from_env());
     let devices = instruments.devices();
-    let backends = Backends::new(args.allow.clone()).with_gpus(machine::gpu_ids(&devices));
+    let backends = Backends::new(Gate::new(args.allow.clone()).asking())?
+        .with_gpus(machine::gpu_ids(&devices));
     let planned = planning::plan(
         &args.study,
         args.plugin.as_deref(),
@@ -67,6 +70,8 @@ fn here(args: &RunArgs) -> Result<ExitStatus, Failure> {
     }
     let settings = config::read()?;
     let cancel = Cancel::install().map_err(|it| Failure::new(ExitStatus::Internal, &it))?;
+    // Held until the last record is written.
+    let _gpus = lock_gpus(&machine::gpu_ids(&devices), args.wait, &cancel)?;
     let (_, mut results, earlier) = open(args, &planned)?;
     describe(&results, &planned, &settings).map_err(|it| unusable(&it))?;
     results
@@ -91,6 +96,7 @@ fn here(args: &RunArgs) -> Result<ExitStatus, Failure> {
         results: results.path().to_owned(),
         cache: machine::cache_directory(),
         site: machine::site(&devices),
+        artefact_limit: machine::artefact_limit(),
     };
     let finished =
         runner::run(&planned, &mut results, &earlier, &bench, &mut |event| reporter(&event))
@@ -113,6 +119,23 @@ fn here(args: &RunArgs) -> Result<ExitStatus, Failure> {
 /// The summary of a results directory, from its plan and journal.
 pub(crate) fn summary_of(results: &Path) -> Result<Summary, Failure> {
     Ok(ResultSet::open(results).map_err(|it| unusable(&it))?.summary())
+}
+
+/// The GPUs of this machine for this study alone.
+fn lock_gpus(gpus: &[String], wait: bool, cancel: &Cancel) -> Result<locks::Locked, Failure> {
+    let locked = if wait {
+        let mut say = |error: &LockError| note(&format!("waiting: {error}"));
+        locks::wait(gpus, &|| cancel.is_wanted(), &mut say)
+    } else {
+        locks::try_lock(gpus)
+    };
+    locked.map_err(|error| match &error {
+        LockError::Cancelled(_) => Failure::new(ExitStatus::Interrupted, &error),
+        LockError::InUse { .. } => Failure::new(ExitStatus::Environment, &error)
+            .hint("`--wait` waits for it; CUDA_VISIBLE_DEVICES chooses other GPUs"),
+        LockError::Io { .. } => Failure::new(ExitStatus::Environment, &error)
+            .hint("LLEM_LOCK_DIR names another directory, the same for all studies of the machine"),
+    })
 }
 
 /// New results, or earlier ones with their records.

@@ -9,12 +9,13 @@ use crate::{
     cli::InitArgs,
     diagnostics::Failure,
     exit::ExitStatus,
+    grants::Gate,
     planning::{Backends, broken, choose_release},
 };
 
 /// Prints a commented study.
 pub(crate) fn init(args: &InitArgs) -> Result<ExitStatus, Failure> {
-    let backends = Backends::new(Vec::new());
+    let backends = Backends::new(Gate::new(Vec::new()))?;
     let (plugin, descriptor) = backends.open(&args.plugin)?;
     let releases = plugin.releases().map_err(broken)?;
     let release = choose_release(&releases, None)?;
@@ -25,7 +26,7 @@ pub(crate) fn init(args: &InitArgs) -> Result<ExitStatus, Failure> {
 
 /// Prints the JSON Schema of study files, with the parameters of the backends that are there.
 pub(crate) fn schema() -> Result<ExitStatus, Failure> {
-    let backends = Backends::new(Vec::new());
+    let backends = Backends::new(Gate::new(Vec::new()))?;
     let mut schemas = BTreeMap::new();
     for name in backends.names() {
         let (plugin, descriptor) = backends.open(&name)?;

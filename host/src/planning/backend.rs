@@ -8,18 +8,19 @@ use std::{
 
 use llem_core::{
     backend::{
-        Canonical, Config, Context, Descriptor, LaunchPlan, Observation, RunOutput, Runner, Schema,
+        Canonical, Config, Context, Descriptor, ImageRef, LaunchPlan, Observation, RunOutput,
+        Runner, Schema, StepReport,
     },
     study::PluginUse,
 };
 use llem_launch::{Grant, HostEnvironment, Programs};
-use llem_plugin::{CallError, Origin, Plugin, Registry};
+use llem_plugin::{CallError, Plugin, Registry};
 
-use super::{
-    grant,
-    release::{self, Chosen},
+use super::release::{self, Chosen};
+use crate::{
+    diagnostics::Failure, exit::ExitStatus, grants::Gate, machine, plugins::Store,
+    runner::Environment,
 };
-use crate::{diagnostics::Failure, exit::ExitStatus, machine, runner::Environment};
 
 /// A plugin that is ready to plan and to parse.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct Backend {
     pub(crate) release: Chosen,
     pub(crate) schema: Schema,
     pub(crate) environment: Environment,
+    /// The image that the user names.
+    pub(crate) image: Option<ImageRef>,
     pub(crate) runner: Runner,
     plugin: Plugin,
 }
@@ -38,15 +41,16 @@ pub(crate) struct Backend {
 #[derive(Debug)]
 pub(crate) struct Backends {
     registry: Registry,
-    allowed: Vec<String>,
+    gate: Gate,
     /// UUIDs of the GPUs that engines may use.
     gpus: Vec<String>,
 }
 
 impl Backends {
-    /// Finds plugins where they are installed; `allowed` are the user's `--allow` permissions.
-    pub(crate) fn new(allowed: Vec<String>) -> Self {
-        Self { registry: Registry::from_env(), allowed, gpus: Vec::new() }
+    /// Finds plugins where they are; the gate decides what each may have started.
+    pub(crate) fn new(gate: Gate) -> Result<Self, Failure> {
+        let registry = Registry::from_env().with_installed(Store::open()?.installed());
+        Ok(Self { registry, gate, gpus: Vec::new() })
     }
 
     /// Gives engines these GPUs, by UUID.
@@ -65,7 +69,7 @@ impl Backends {
         let plugin = self.registry.load(name).map_err(|error| {
             let failure = Failure::new(ExitStatus::Usage, &error);
             failure.hint(
-                "`llem plugins` lists the backends; a path to a `.wasm` component works as well",
+                "`llem plugin list` lists the backends; a path to a `.wasm` component works as well",
             )
         })?;
         let descriptor = plugin.describe().map_err(broken)?;
@@ -80,8 +84,14 @@ impl Backends {
             return Ok(None);
         }
         let releases = plugin.releases().map_err(broken)?;
-        let programs = Programs::new(&[], std::env::var("PATH").ok().as_deref());
-        let found = release::installed(&probes, &programs, &Grant::new(descriptor.permissions));
+        let grant = Grant::new(self.gate.verdict(&plugin, &descriptor)?.granted);
+        let wanted = PluginUse::of(&descriptor.id);
+        let environment = Environment {
+            programs: programs(&wanted)?,
+            host: host_environment(&wanted, Vec::new()),
+            grant,
+        };
+        let found = release::installed(&probes, &environment);
         release::choose(&releases, None, found)
             .map(Some)
             .map_err(|it| Failure::message(ExitStatus::Plugin, it))
@@ -95,12 +105,18 @@ impl Backends {
         probe: bool,
     ) -> Result<Arc<Backend>, Failure> {
         let (plugin, descriptor) = self.open(name)?;
-        let grant = self.grant(&plugin, &descriptor)?;
-        let programs = programs(wanted)?;
+        let grant = self.gate.admit(&plugin, &descriptor)?;
+        let image = wanted.image.as_deref().map(image).transpose()?;
+        // Naming an image for a plugin is allowing it.
+        let grant = image.iter().fold(grant, |grant, it| grant.with_image(&it.repository));
+        let mut host = host_environment(wanted, self.gpus.clone());
+        host.directories = grant.directories().map(Path::to_owned).collect();
+        host.secrets.retain(|name, _| grant.secret(name));
+        let environment = Environment { grant, programs: programs(wanted)?, host };
         let releases = plugin.releases().map_err(broken)?;
         let installed = if probe && wanted.release.is_none() {
             let probes = plugin.version_probes().map_err(broken)?;
-            release::installed(&probes, &programs, &grant)
+            release::installed(&probes, &environment)
         } else {
             None
         };
@@ -116,30 +132,11 @@ impl Backends {
             descriptor,
             release,
             schema,
-            environment: Environment {
-                programs,
-                host: host_environment(wanted, self.gpus.clone()),
-                grant,
-            },
+            environment,
+            image,
             runner,
             plugin,
         }))
-    }
-
-    fn grant(&self, plugin: &Plugin, descriptor: &Descriptor) -> Result<Grant, Failure> {
-        let is_built_in = matches!(plugin.origin(), Origin::Bundled);
-        grant::grant(descriptor, is_built_in, &self.allowed).map_err(|missing| {
-            let wants = missing.join(", ");
-            let flags: Vec<String> = missing.iter().map(|it| format!("--allow '{it}'")).collect();
-            let message = format!(
-                "the plugin `{}` is not part of llem and is not allowed: {wants}",
-                descriptor.id
-            );
-            Failure::message(ExitStatus::Usage, message).hint(format!(
-                "whatever it starts runs with your rights; if you trust it, add {}",
-                flags.join(" ")
-            ))
-        })
     }
 }
 
@@ -147,6 +144,17 @@ impl Backend {
     /// The launch plan of a configuration.
     pub(crate) fn plan(&self, config: &Config, context: &Context) -> Result<LaunchPlan, CallError> {
         self.plugin.plan(config, context)
+    }
+
+    /// The plan again, after a prepare step.
+    pub(crate) fn revise(
+        &self,
+        config: &Config,
+        context: &Context,
+        plan: &LaunchPlan,
+        done: &[StepReport],
+    ) -> Result<LaunchPlan, CallError> {
+        self.plugin.revise(config, context, plan, done)
     }
 
     /// The plugin's own rules on a batch of configurations.
@@ -219,10 +227,30 @@ fn host_environment(wanted: &PluginUse, gpus: Vec<String>) -> HostEnvironment {
     HostEnvironment {
         pass: wanted.pass_env.clone(),
         secrets,
+        directories: Vec::new(),
         model_cache: machine::hub_cache(),
         gpus,
         variables,
     }
+}
+
+/// `REPOSITORY[:TAG][@DIGEST]`, as a study names an image.
+fn image(text: &str) -> Result<ImageRef, Failure> {
+    let (name, digest) = match text.split_once('@') {
+        Some((name, digest)) => (name, Some(digest.to_owned())),
+        None => (text, None),
+    };
+    // A colon before the last slash is that of a registry's port.
+    let (repository, tag) = match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag.to_owned())),
+        Some(_) | None => (name, None),
+    };
+    if repository.is_empty() || digest.as_ref().is_some_and(|it| !it.starts_with("sha256:")) {
+        let message =
+            format!("`{text}` is no image: write `repository:tag` or `repository@sha256:...`");
+        return Err(Failure::message(ExitStatus::Usage, message));
+    }
+    Ok(ImageRef { repository: repository.to_owned(), tag, digest })
 }
 
 /// Whether a plugin is named by a path instead of a name.

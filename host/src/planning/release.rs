@@ -1,15 +1,12 @@
 //! Which engine release a schema is wanted of: the pinned one, the installed one, or the newest.
 
-use std::{
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use llem_core::backend::{EngineRelease, Runner, VersionProbe, covers, version_number};
-use llem_launch::{Grant, Programs};
-use regex::Regex;
+use llem_launch::output_of;
+use regex::RegexBuilder;
 
-use crate::{diagnostics::Failure, exit::ExitStatus};
+use crate::{diagnostics::Failure, exit::ExitStatus, runner::Environment};
 
 /// A release and how it was chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +21,8 @@ pub(crate) struct Chosen {
 
 /// Longest time that a version probe may take.
 const PROBE_LIMIT: Duration = Duration::from_secs(30);
+/// Probes of a plugin that are tried.
+const MOST_PROBES: usize = 8;
 
 /// Chooses a release: `wanted` by its id, else by the installed version, else the newest stable one.
 pub(crate) fn choose(
@@ -68,36 +67,18 @@ pub(crate) fn choose_named(
     Ok(chosen.id)
 }
 
-/// Asks the installed engine for its version, as the plugin's probes say.
-pub(crate) fn installed(
-    probes: &[VersionProbe],
-    programs: &Programs,
-    grant: &Grant,
-) -> Option<String> {
-    probes.iter().filter(|it| it.runner == Runner::Process && grant.program(&it.program)).find_map(
-        |probe| {
-            let program = programs.find(&probe.program).ok()?;
-            let output = output_of(Command::new(program).args(&probe.args))?;
-            let pattern = Regex::new(&probe.pattern).ok()?;
-            Some(pattern.captures(&output)?.name("version")?.as_str().to_owned())
-        },
-    )
-}
-
-fn output_of(command: &mut Command) -> Option<String> {
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
-    let deadline = Instant::now() + PROBE_LIMIT;
-    while child.try_wait().ok()?.is_none() {
-        if Instant::now() > deadline {
-            drop(child.kill());
-            drop(child.wait());
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let output = child.wait_with_output().ok()?;
-    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+/// Asks the installed engine for its version, as the plugin's probes say; they run as isolated as engines.
+pub(crate) fn installed(probes: &[VersionProbe], environment: &Environment) -> Option<String> {
+    let Environment { programs, host, grant } = environment;
+    let granted =
+        probes.iter().filter(|it| it.runner == Runner::Process && grant.program(&it.program));
+    granted.take(MOST_PROBES).find_map(|probe| {
+        let (program, args) = (&probe.program, &probe.args);
+        let output = output_of(program, args, grant, programs, host, PROBE_LIMIT).ok()??;
+        let pattern = RegexBuilder::new(&probe.pattern).size_limit(1 << 20).build().ok()?;
+        let version = pattern.captures(&output)?.name("version")?.as_str();
+        (version.len() <= 64).then(|| version.to_owned())
+    })
 }
 
 #[cfg(test)]

@@ -328,7 +328,7 @@ impl Planned {
             mode: experiment.mode,
             runner: backend.runner,
             model: model.reference.clone(),
-            image: None,
+            image: backend.image.clone(),
             gpu: self.gpu.clone(),
             secrets: backend.environment.host.secrets.keys().cloned().collect(),
             max_input_tokens: bounds.input_tokens,

@@ -8,19 +8,21 @@ use std::{
 
 use llem_core::{
     backend::{
-        ArgPart, Artefact, Drive, HttpRequest, Inspection, LaunchPlan, Program, Role, RunOutput,
-        Step, Subject,
+        ArgPart, Drive, HttpRequest, Inspection, LaunchPlan, MountSource, Program, Role, RunOutput,
+        Runner, Step, Subject,
     },
     event::Phase,
 };
-use llem_launch::{Ended, LaunchError, LogSummary, Running, Site, check};
+use llem_launch::{Ended, LaunchError, LogSummary, Running, Secrets, Site, check, leaks};
 use llem_load::{probe::probe, target::Target};
 
 use super::{
     failure::Fault,
     offline::Worker,
+    prepare::Preparation,
     trial::{Bench, Trial},
 };
+use crate::artefacts::Held;
 
 /// A running engine.
 pub(super) struct Engine {
@@ -31,6 +33,9 @@ pub(super) struct Engine {
     command: Vec<String>,
     /// Of a batch engine, once its model is loaded.
     worker: Option<Worker>,
+    secrets: Secrets,
+    /// In use as long as it runs.
+    _artefacts: Vec<Held>,
 }
 
 /// What an engine left behind.
@@ -46,7 +51,7 @@ pub(super) struct EngineLog {
 pub(super) struct NotStarted(pub(super) Box<(Fault, EngineLog)>);
 
 impl NotStarted {
-    fn new(fault: Fault, log: EngineLog) -> Self {
+    pub(super) fn new(fault: Fault, log: EngineLog) -> Self {
         Self(Box::new((fault, log)))
     }
 }
@@ -71,7 +76,9 @@ impl Engine {
     pub(super) fn start(trial: &Trial, bench: &Bench<'_>) -> Result<Self, NotStarted> {
         let refused = |fault| NotStarted::new(fault, EngineLog::default());
         let environment = &trial.backend.environment;
-        let violations = check(&trial.launch, &environment.grant);
+        let secrets = Secrets::new(environment.host.secrets.values());
+        let mut violations = check(&trial.launch, &environment.grant);
+        violations.extend(leaks(&trial.launch, secrets.values()));
         if !violations.is_empty() {
             return Err(refused(Fault::launch(&LaunchError::Refused(violations))));
         }
@@ -85,29 +92,34 @@ impl Engine {
             artefacts: std::collections::BTreeMap::new(),
             log_file: None,
         };
-        for step in &trial.launch.steps {
+        let mut plan = LaunchPlan::clone(&trial.launch);
+        let mut preparation = Preparation::default();
+        let mut index = 0;
+        while let Some(step) = plan.steps.get(index).cloned() {
             let name = format!("{}-{}-{}.log", trial.id.experiment, trial.id.repeat, step.id);
             site.log_file = Some(bench.results.join("logs").join(name));
-            match &step.role {
-                Role::Prepare { produces } => {
-                    prepare(step, produces.as_ref(), trial, bench, &mut site)?;
+            if let Role::Prepare { produces } = &step.role {
+                preparation.run(&step, produces.as_ref(), trial, bench, &mut site)?;
+                if plan.revisable {
+                    plan = preparation.revise(&plan, index, trial).map_err(refused)?;
                 }
-                Role::Subject(_) => {
-                    let started = Instant::now();
-                    let running =
-                        Running::start(step, &site, &environment.programs, &environment.host)
-                            .map_err(|it| refused(Fault::launch(&it)))?;
-                    let command = shown(step, &site);
-                    return Ok(Self {
-                        running,
-                        step: step.clone(),
-                        started,
-                        inspections: Vec::new(),
-                        command,
-                        worker: None,
-                    });
-                }
+                index += 1;
+                continue;
             }
+            let started = Instant::now();
+            let running = Running::start(&step, &site, &environment.programs, &environment.host)
+                .map_err(|it| refused(Fault::launch(&it)))?;
+            let command = shown(&step, &site);
+            return Ok(Self {
+                running,
+                step,
+                started,
+                inspections: Vec::new(),
+                command,
+                worker: None,
+                secrets,
+                _artefacts: preparation.into_artefacts(),
+            });
         }
         Err(refused(Fault::new(
             Phase::Load,
@@ -136,7 +148,7 @@ impl Engine {
                     id: id.clone(),
                     moment: moment.to_owned(),
                     status: answer.status,
-                    body: String::from_utf8_lossy(&answer.body).into_owned(),
+                    body: self.secrets.mask(String::from_utf8_lossy(&answer.body).into_owned()),
                 });
             }
         }
@@ -147,6 +159,13 @@ impl Engine {
             Role::Subject(subject) => subject,
             Role::Prepare { .. } => unreachable!("only a subject becomes an engine"),
         }
+    }
+
+    /// Where it finds a model of the host.
+    pub(super) fn model(&self, location: &str) -> String {
+        let mounted = self.step.mounts.iter().find(|it| it.source == MountSource::Model);
+        let is_inside = self.step.runner == Runner::Container && Path::new(location).is_absolute();
+        mounted.filter(|_| is_inside).map_or_else(|| location.to_owned(), |it| it.target.clone())
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -208,66 +227,6 @@ impl Engine {
         let ended = self.running.stop();
         EngineLog { summary: self.running.log(), ended, inspections: self.inspections }
     }
-}
-
-/// Runs a prepare step to its end, unless its artefact is complete already.
-fn prepare(
-    step: &Step,
-    produces: Option<&Artefact>,
-    trial: &Trial,
-    bench: &Bench<'_>,
-    site: &mut Site,
-) -> Result<(), NotStarted> {
-    if let Some(artefact) = produces {
-        let path = bench.cache.join("artefacts").join(artefact_key(artefact, trial));
-        site.artefacts.insert(artefact.id.clone(), path.clone());
-        if is_complete(artefact, &path) {
-            return Ok(());
-        }
-        let made = std::fs::create_dir_all(&path);
-        made.map_err(|it| {
-            NotStarted::new(Fault::from_error(Phase::Load, "launch", &it), EngineLog::default())
-        })?;
-    }
-    let environment = &trial.backend.environment;
-    let mut running = Running::start(step, site, &environment.programs, &environment.host)
-        .map_err(|it| NotStarted::new(Fault::launch(&it), EngineLog::default()))?;
-    let ready = running.wait_ready(&|| bench.cancel.is_wanted());
-    let ended = running.stop();
-    let fault = match ready {
-        Err(error) => Fault::not_ready(&error),
-        Ok(()) => match produces
-            .filter(|it| !site.artefacts.get(&it.id).is_some_and(|path| is_complete(it, path)))
-        {
-            Some(artefact) => Fault::new(
-                Phase::Load,
-                "build",
-                format!("the step `{}` did not make `{}`", step.id, artefact.id),
-            ),
-            None => return Ok(()),
-        },
-    };
-    Err(NotStarted::new(
-        fault,
-        EngineLog { summary: running.log(), ended, inspections: Vec::new() },
-    ))
-}
-
-fn artefact_key(artefact: &Artefact, trial: &Trial) -> String {
-    let gpu = trial.context.gpu.as_ref().map(|it| &it.name);
-    let text = serde_json::to_string(&(
-        &trial.backend.sha256,
-        &trial.model.location,
-        gpu,
-        &artefact.id,
-        &artefact.key,
-    ))
-    .expect("keys are strings");
-    format!("{}-{}", trial.backend.id, &blake3::hash(text.as_bytes()).to_hex()[..32])
-}
-
-fn is_complete(artefact: &Artefact, path: &Path) -> bool {
-    path.is_dir() && artefact.must_contain.iter().all(|it| path.join(it).exists())
 }
 
 /// The command for people; secrets are in the environment only.

@@ -56,9 +56,10 @@ impl Fault {
                 "program-not-found",
                 "install the engine, or name its environment with `venv` in the plugin's table",
             ),
-            LaunchError::NoContainers { .. } => {
-                ("no-containers", "set `runner = \"process\"` in the plugin's table")
+            LaunchError::TooFewGpus { .. } => {
+                ("too-few-gpus", "CUDA_VISIBLE_DEVICES chooses the GPUs of a study")
             }
+            LaunchError::HostPath(_) => ("refused", "grant the directory itself, not a link to it"),
             LaunchError::Dangling { .. } => ("bad-plan", "report this to the plugin's author"),
             LaunchError::Io { .. } => {
                 ("launch", "check free space and permissions of the results directory")

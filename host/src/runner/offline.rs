@@ -64,6 +64,7 @@ pub(super) fn measure(
         None => Worker::load(attempt, engine, fields(load), fields(body), started)?,
     };
     worker.describe(report);
+    attempt.recording.set_subject(engine.pid());
     let load_seconds = worker.load_seconds;
     context_baseline(attempt, engine, Idle::Before)?;
 
@@ -124,7 +125,7 @@ impl Worker {
         let mut session = BatchSession::new(writer, reader)
             .map_err(|it| Fault::from_error(Phase::Load, "launch", &it))?;
         let load = Load {
-            model: attempt.trial.model.location.clone(),
+            model: engine.model(&attempt.trial.model.location),
             settings,
             seed: attempt.trial.seed,
         };
@@ -261,6 +262,13 @@ fn fault(engine: &mut Engine, phase: Phase, error: &BatchError) -> Fault {
         BatchError::Worker(it) => {
             let kind =
                 KINDS.iter().find(|kind| **kind == it.kind).copied().unwrap_or("engine-error");
+            if phase == Phase::Load {
+                // A worker without a model ends by itself, and what it then prints says why.
+                let deadline = Instant::now() + Duration::from_secs(2);
+                while Instant::now() < deadline && engine.check_alive(phase).is_ok() {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            }
             Fault::new(phase, kind, it.message.clone())
         }
         BatchError::WorkerEnded | BatchError::Pipe(_) => {

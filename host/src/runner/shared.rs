@@ -54,6 +54,7 @@ impl Kept {
             && it.key == trial.engine_key
             && it.component == trial.backend.sha256
             && it.model == trial.model.location
+            && !trial.launch.revisable
             && it.steps == without_requests(&trial.launch)
             && self.engine.check_alive(Phase::Load).is_ok()
     }

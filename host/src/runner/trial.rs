@@ -17,8 +17,8 @@ use llem_core::{
     units::Watts,
     workload::Workload,
 };
-use llem_launch::{Grant, HostEnvironment, LogSummary, Programs};
-use llem_meter::{Instruments, Recording};
+use llem_launch::{Grant, HostEnvironment, LogSummary, Programs, Secrets};
+use llem_meter::{Instruments, Occupied, Recording};
 
 use super::{
     Cancel, drive,
@@ -65,6 +65,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) executable: PathBuf,
     pub(crate) results: PathBuf,
     pub(crate) cache: PathBuf,
+    /// Bytes that all built artefacts together may have.
+    pub(crate) artefact_limit: u64,
     /// This machine and its boards.
     pub(crate) site: Site,
 }
@@ -109,6 +111,9 @@ pub(super) fn run(
         emit(Event::PhaseStarted { trial: trial.id.clone(), phase: Phase::Stop });
         drop(running.take().map(Kept::stop));
     }
+    // An engine of the study itself is no stranger.
+    let warnings =
+        if running.is_none() { strangers(&bench.instruments.occupied()) } else { Vec::new() };
     let started_at = jiff::Timestamp::now().to_string();
     let clock = Instant::now();
     let recording = bench.instruments.start(None);
@@ -122,7 +127,7 @@ pub(super) fn run(
         series: None,
         requests: None,
         observed: Observed::default(),
-        warnings: Vec::new(),
+        warnings,
     };
     let (outcome, engine) = attempt.run(running, kept, keep);
     let Attempt { recording, series, requests, mut observed, warnings, .. } = attempt;
@@ -138,11 +143,67 @@ pub(super) fn run(
         engine,
         warnings,
     };
+    let record = masked(record, &Secrets::new(trial.backend.environment.host.secrets.values()));
     let series = series.unwrap_or_else(|| recording.stop());
     if let Some(log) = &requests {
         observed.align(&series, log);
     }
     TrialResult { record, series, requests, observed }
+}
+
+/// Memory that a driver keeps for itself stays below this.
+const DRIVERS_OWN_BYTES: u64 = 1 << 30;
+
+/// Names what is on the GPUs before the engine is.
+fn strangers(gpus: &[Occupied]) -> Vec<String> {
+    let of_process = |pid: &u32| {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+        name.map_or_else(
+            |_| format!("process {pid}"),
+            |it| format!("{} (process {pid})", it.trim()),
+        )
+    };
+    let said = |gpu: &Occupied| {
+        let processes: Vec<String> = gpu.processes.iter().map(of_process).collect();
+        let mebibytes = gpu.memory_bytes.unwrap_or_default() >> 20;
+        match (processes.is_empty(), gpu.memory_bytes) {
+            (false, _) => Some(format!(
+                "before the engine started, {} computed on {}, with {mebibytes} MiB in use: energy and speed are not the \
+                 engine's alone",
+                processes.join(", "),
+                gpu.device
+            )),
+            (true, Some(used)) if used > DRIVERS_OWN_BYTES => Some(format!(
+                "before the engine started, {mebibytes} MiB of {} were in use by no process that the driver names",
+                gpu.device
+            )),
+            (true, _) => None,
+        }
+    };
+    gpus.iter().filter_map(said).collect()
+}
+
+/// The record without the value of any secret, whoever put it there: engine, plugin or an error's text.
+fn masked(record: Record, secrets: &Secrets) -> Record {
+    if secrets.is_empty() {
+        return record;
+    }
+    let text = serde_json::to_string(&record).expect("a record has string keys only");
+    let clean = secrets.mask_json(text.clone());
+    if clean == text {
+        return record;
+    }
+    serde_json::from_str(&clean).unwrap_or_else(|_| {
+        // A secret that is part of the form itself, such as `{`: nothing of the record can be kept.
+        let fault =
+            Fault::new(Phase::Stop, "secret", "the record held a secret and could not be cleaned");
+        Record {
+            outcome: Outcome::Failed(fault.into_record(None, &LogSummary::default())),
+            engine: EngineReport::default(),
+            warnings: Vec::new(),
+            ..record
+        }
+    })
 }
 
 /// A trial under way.
@@ -204,6 +265,7 @@ impl Attempt<'_> {
         report.command = own.engine.command();
         report.shared = own.report();
         let measured = self.measure(&mut own, &mut report);
+        report.image = own.engine.running().image();
         let goes_on = keep && measured.is_ok() && own.engine.check_alive(Phase::Stop).is_ok();
         let log = if goes_on {
             let log = own.engine.log_so_far();
@@ -242,6 +304,8 @@ impl Attempt<'_> {
                         .unwrap_or(fault)
                 })?;
         }
+        // A container has its process only once its image is there.
+        self.recording.set_subject(own.engine.pid());
         drive::measure(self, &mut own.engine, report, own.load_seconds)
     }
 

@@ -9,10 +9,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use llem_core::record::{Record, TrialId};
+use llem_core::{
+    journal::{Damaged, line, lines},
+    record::{Record, TrialId},
+};
 use serde::{Deserialize, Serialize};
-
-const CHECKSUM_CHARS: usize = 16;
 
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -159,39 +160,23 @@ impl Journal {
 }
 
 fn encode(entry: &Entry) -> String {
-    let json = serde_json::to_string(entry).expect("entries have string keys only");
-    format!("{} {json}\n", checksum(json.as_bytes()))
-}
-
-fn checksum(bytes: &[u8]) -> String {
-    blake3::hash(bytes).to_hex()[..CHECKSUM_CHARS].to_owned()
+    line(&serde_json::to_string(entry).expect("entries have string keys only"))
 }
 
 /// The entries and the length of what is whole.
 fn parse(bytes: &[u8], path: &Path) -> Result<(Vec<Entry>, usize), JournalError> {
-    let mut entries = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        let line = entries.len() + 1;
-        let damaged = || JournalError::Damaged { line, path: path.to_owned() };
-        let Some(end) = bytes[at..].iter().position(|it| *it == b'\n').map(|it| at + it) else {
-            // Without its line feed, the last line was never acknowledged.
-            return Ok((entries, at));
-        };
-        let (sum, json) = bytes[at..end].split_at_checked(CHECKSUM_CHARS).ok_or_else(damaged)?;
-        let json = json.strip_prefix(b" ").ok_or_else(damaged)?;
-        if checksum(json).as_bytes() != sum {
-            return Err(damaged());
-        }
+    let (lines, whole) = lines(bytes)
+        .map_err(|Damaged { line }| JournalError::Damaged { line, path: path.to_owned() })?;
+    let mut entries = Vec::with_capacity(lines.len());
+    for json in lines {
         let entry = serde_json::from_slice(json).map_err(|source| JournalError::Unknown {
-            line,
+            line: entries.len() + 1,
             path: path.to_owned(),
             source,
         })?;
         entries.push(entry);
-        at = end + 1;
     }
-    Ok((entries, at))
+    Ok((entries, whole))
 }
 
 fn to_u64(length: usize) -> u64 {

@@ -28,8 +28,9 @@ impl Backend for Candle {
         )
         .with_home("https://github.com/huggingface/candle", "MIT OR Apache-2.0")
         .with_modes(MODES)
-        .with_runners(&[Runner::Process])
+        .with_runners(&[Runner::Process, Runner::Container])
         .allowing(Permission::Bundled(ENGINE.to_owned()))
+        .allowing(Permission::Image(IMAGE.to_owned()))
     }
 
     fn releases() -> Vec<EngineRelease> {
@@ -73,7 +74,7 @@ impl Backend for Candle {
             )
             .with_args([arg("batch")]),
         };
-        let step = step
+        let step = in_container(step, context)
             .with_args(model_arguments(context))
             .with_args(TABLE.arguments(&config))
             .with_signals(failure::signals());
@@ -86,6 +87,24 @@ impl Backend for Candle {
 }
 
 llem_sdk::export!(Candle);
+
+/// Image of the engine, which every user makes of the own `llem`; its entry point is `llem engine candle`.
+const IMAGE: &str = "llem-candle";
+
+/// The same step in a container, where the study wants one: the image's entry point takes the arguments of the engine.
+fn in_container(mut step: Step, context: &Context) -> Step {
+    if context.runner == Runner::Process {
+        return step;
+    }
+    step.command.program = Program::Entrypoint;
+    step.mounts.push(Mount {
+        source: MountSource::Model,
+        target: "/llem/model".to_owned(),
+        writable: false,
+    });
+    let image = context.image.clone().unwrap_or_else(|| ImageRef::tagged(IMAGE, TABLE.release));
+    step.in_container(image)
+}
 
 /// Weights may have to be drawn, converted and quantised first.
 const READY_WITHIN_MS: u32 = 600_000;

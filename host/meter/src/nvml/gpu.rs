@@ -88,10 +88,11 @@ impl Gpu {
         .collect()
     }
 
-    /// Processes that compute on it; none where the driver does not tell.
-    pub(crate) fn occupants(&mut self) -> Option<Vec<u32>> {
-        let count = self.library.processes(self.handle, &mut self.processes).ok()?;
-        Some(self.processes.pids(count).collect())
+    /// Memory in use and processes that compute on it.
+    pub(crate) fn holds(&mut self) -> (Option<u64>, Vec<u32>) {
+        let count = self.library.processes(self.handle, &mut self.processes).unwrap_or(0);
+        let processes = self.processes.pids(count).collect();
+        (self.library.memory_used(self.handle).ok(), processes)
     }
 
     fn power_violation(&self) -> Result<u64, Fault> {

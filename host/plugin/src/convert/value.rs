@@ -17,7 +17,7 @@ pub(super) fn setting(path: &core::Path, value: &core::Value) -> guest::Setting 
 }
 
 /// A plugin's configuration.
-pub(super) fn config(settings: Vec<guest::Setting>) -> Result<core::Config, BadReply> {
+pub(crate) fn config(settings: Vec<guest::Setting>) -> Result<core::Config, BadReply> {
     let mut config = BTreeMap::new();
     for it in settings {
         let value = value(&it.path, it.value)?;

@@ -1,0 +1,51 @@
+//! Steps in containers, through the API of a Docker or Podman engine.
+//!
+//! The host does not speak to the engine itself: a process of its own, `llem container`, creates the container, passes
+//! its streams on, ends it when told and removes it. It runs below the supervisor as an engine does, so the host treats
+//! both alike, and nothing of the client runs in the process that measures.
+
+mod attend;
+mod client;
+mod leftovers;
+mod spec;
+
+use std::{ffi::OsString, io::Write as _, path::Path, process::ExitCode};
+
+pub use client::is_reachable as containers_are_reachable;
+pub(crate) use spec::{STATE, State, VARIABLE, spec};
+
+/// Exit code of the attendant where the container engine is at fault, as with Docker's own client.
+const ENGINE_FAILED: u8 = 125;
+
+/// Runs the attendant: `SPEC` for one container, `sweep` for what dead hosts have left.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = match (runtime, args.first()) {
+        (Ok(runtime), Some(order)) => runtime.block_on(async {
+            let docker = client::connect().await?;
+            let removed = leftovers::remove(&docker).await?;
+            for name in removed {
+                say(&format!("removed the container {name}, which a dead run had left"));
+            }
+            if order == "sweep" {
+                return Ok(0);
+            }
+            attend::attend(&docker, &spec::read(Path::new(order))?).await
+        }),
+        (Ok(_), None) => Err("no order".to_owned()),
+        (Err(error), _) => Err(error.to_string()),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(why) => {
+            say(&format!("error: the container engine: {why}"));
+            ExitCode::from(ENGINE_FAILED)
+        }
+    }
+}
+
+/// Writes a line where the host reads the engine's log.
+fn say(text: &str) {
+    drop(writeln!(std::io::stderr().lock(), "llem container: {text}"));
+}

@@ -1,0 +1,267 @@
+//! One container from its creation to its removal, with its streams passed on.
+
+use std::{
+    collections::HashMap,
+    io::{Read as _, Write as _},
+    time::Duration,
+};
+
+use bollard::{
+    Docker,
+    container::LogOutput,
+    errors::Error,
+    models::{ContainerCreateBody, DeviceRequest, HostConfig, Mount, MountType, PortBinding},
+    query_parameters::{
+        AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, KillContainerOptionsBuilder,
+    },
+};
+use futures_util::StreamExt;
+use llem_core::backend::Network;
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt as _},
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::{
+    client::image,
+    leftovers::{force_remove, labels},
+    say,
+    spec::{ADDRESS, Bind, Spec, State, VARIABLE},
+};
+
+/// Processes and threads of one container.
+const MOST_PROCESSES: i64 = 16_384;
+/// How long the rest of its output may take once it has ended.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Runs a container and gives its exit code.
+pub(super) async fn attend(docker: &Docker, spec: &Spec) -> Result<u8, String> {
+    // From the first moment on: a signal must never end this before the container is gone.
+    let mut ends = Ends::new().map_err(|it| it.to_string())?;
+    let (image, record) = tokio::select! {
+        found = image(docker, &spec.image) => found?,
+        () = ends.next() => return Err("stopped before its image was there".into()),
+    };
+    let name = format!("llem-{}-{}-{}", spec.owner, spec.step, std::process::id());
+    let options = CreateContainerOptionsBuilder::new().name(&name).build();
+    let body = body(docker, spec, image).await;
+    let failed = |it: Error| it.to_string();
+    let id = docker.create_container(Some(options), body).await.map_err(failed)?.id;
+    let code = run(docker, spec, &id, record, &mut ends).await;
+    let removed = force_remove(docker, &id).await.map_err(failed);
+    let code = code?;
+    removed.map(|()| code)
+}
+
+async fn run(
+    docker: &Docker,
+    spec: &Spec,
+    id: &str,
+    image: String,
+    ends: &mut Ends,
+) -> Result<u8, String> {
+    let failed = |it: Error| it.to_string();
+    let options = AttachContainerOptionsBuilder::new()
+        .stdin(spec.has_input)
+        .stdout(true)
+        .stderr(true)
+        .stream(true)
+        .build();
+    let attached = docker.attach_container(id, Some(options)).await.map_err(failed)?;
+    docker.start_container(id, None).await.map_err(failed)?;
+    let facts = docker.inspect_container(id, None).await.map_err(failed)?;
+    let pid = facts.state.and_then(|it| it.pid).and_then(|it| u32::try_from(it).ok());
+    tell(spec, &State { id: id.to_owned(), pid: pid.filter(|it| *it != 0), image })?;
+    if spec.has_input {
+        tokio::spawn(feed(attached.input));
+    }
+    let mut output = attached.output;
+    let mut ended = docker.wait_container(id, None);
+    let mut kill_at = None;
+    let code = loop {
+        tokio::select! {
+            part = output.next() => match part {
+                Some(part) => pass_on(part.map_err(failed)?),
+                // The streams end with the container; its code is about to come.
+                None => break code_of(timeout(DRAIN, ended.next()).await.ok().flatten()),
+            },
+            answer = ended.next() => {
+                let drained = async { while let Some(Ok(part)) = output.next().await { pass_on(part); } };
+                drop(timeout(DRAIN, drained).await);
+                break code_of(answer);
+            },
+            () = ends.next() => {
+                if kill_at.is_none() {
+                    kill(docker, id, &spec.signal).await;
+                    kill_at = Some(Instant::now() + Duration::from_millis(spec.grace_ms.into()));
+                }
+            },
+            () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => {
+                kill(docker, id, "SIGKILL").await;
+                kill_at = Some(Instant::now() + DRAIN);
+            },
+        }
+    };
+    code.ok_or_else(|| "the connection to it was lost".to_owned())
+}
+
+/// The exit code that the engine tells; none: it tells none.
+fn code_of(answer: Option<Result<bollard::models::ContainerWaitResponse, Error>>) -> Option<u8> {
+    match answer? {
+        Ok(_) => Some(0),
+        Err(Error::DockerContainerWaitError { code, .. }) => {
+            Some(u8::try_from(code).unwrap_or(u8::MAX))
+        }
+        Err(_) => None,
+    }
+}
+
+async fn kill(docker: &Docker, id: &str, signal: &str) {
+    let options = KillContainerOptionsBuilder::new().signal(signal).build();
+    if let Err(error) = docker.kill_container(id, Some(options)).await {
+        say(&format!("{signal}: {error}"));
+    }
+}
+
+/// Leaves word of how it runs, whole or not at all.
+fn tell(spec: &Spec, state: &State) -> Result<(), String> {
+    let text = serde_json::to_string(state).expect("a state has string keys only");
+    let partial = spec.state.with_extension("partial");
+    std::fs::write(&partial, text)
+        .and_then(|()| std::fs::rename(&partial, &spec.state))
+        .map_err(|it| format!("`{}`: {it}", spec.state.display()))
+}
+
+/// Passes on what the container says; a reader that went away is no failure.
+fn pass_on(part: LogOutput) {
+    match part {
+        LogOutput::StdOut { message } | LogOutput::Console { message } => {
+            let mut out = std::io::stdout().lock();
+            drop(out.write_all(&message).and_then(|()| out.flush()));
+        }
+        LogOutput::StdErr { message } => drop(std::io::stderr().lock().write_all(&message)),
+        LogOutput::StdIn { .. } => (),
+    }
+}
+
+/// Passes on what the host says, until it says no more.
+async fn feed(mut input: std::pin::Pin<Box<dyn AsyncWrite + Send>>) {
+    let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(16);
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(read @ 1..) = std::io::stdin().lock().read(&mut buffer) {
+            if sender.blocking_send(buffer[..read].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    while let Some(part) = receiver.recv().await {
+        if input.write_all(&part).await.is_err() || input.flush().await.is_err() {
+            return;
+        }
+    }
+    drop(input.shutdown().await);
+}
+
+/// The signals that ask for an end.
+struct Ends {
+    term: tokio::signal::unix::Signal,
+    int: tokio::signal::unix::Signal,
+}
+
+impl Ends {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => (),
+            _ = self.int.recv() => (),
+        }
+    }
+}
+
+/// Everything that the engine has to know, hardening included; nothing of it is the plugin's to choose.
+async fn body(docker: &Docker, spec: &Spec, image: String) -> ContainerCreateBody {
+    let port = format!("{}/tcp", spec.port);
+    // Where the engine has no bridge, only the host's own network leads to the container.
+    let has_bridge = docker.inspect_network("bridge", None).await.is_ok();
+    let network = match (spec.network, spec.has_input) {
+        (Network::None, _) | (Network::Local, true) => "none",
+        _ if has_bridge && !host_network() => "bridge",
+        _ => "host",
+    };
+    // In a network of its own, a container is reached by its own address; in the host's, only this machine may.
+    let address = if network == "host" { "127.0.0.1" } else { "0.0.0.0" };
+    let known = |text: &str| text.replace(ADDRESS, address);
+    let variable = |name: &String| {
+        let value = std::env::var(format!("{VARIABLE}{name}")).ok()?;
+        Some(format!("{name}={}", known(&value)))
+    };
+    let published =
+        PortBinding { host_ip: Some("127.0.0.1".into()), host_port: Some(spec.port.to_string()) };
+    let publishes = network == "bridge" && !spec.has_input;
+    let read_only = docker.inspect_image(&image).await.ok().and_then(|it| it.config?.labels);
+    let read_only = read_only.is_some_and(|it| it.get(READ_ONLY).is_some_and(|it| it == "true"));
+    let host_config = HostConfig {
+        mounts: Some(spec.mounts.iter().map(mount).collect()),
+        network_mode: Some(network.into()),
+        port_bindings: publishes.then(|| HashMap::from([(port.clone(), Some(vec![published]))])),
+        cap_drop: Some(vec!["ALL".into()]),
+        security_opt: Some(vec!["no-new-privileges".into()]),
+        pids_limit: Some(MOST_PROCESSES),
+        init: Some(true),
+        ipc_mode: Some("private".into()),
+        readonly_rootfs: Some(read_only),
+        tmpfs: read_only.then(|| HashMap::from([("/tmp".to_owned(), String::new())])),
+        shm_size: spec.shm_mib.map(|it| i64::from(it) << 20),
+        memory: spec.memory_mib.map(|it| i64::from(it) << 20),
+        memory_swap: spec.memory_mib.map(|it| i64::from(it) << 20),
+        device_requests: (!spec.gpus.is_empty()).then(|| {
+            vec![DeviceRequest {
+                driver: Some("nvidia".into()),
+                device_ids: Some(spec.gpus.clone()),
+                capabilities: Some(vec![vec!["gpu".into()]]),
+                ..DeviceRequest::default()
+            }]
+        }),
+        ..HostConfig::default()
+    };
+    ContainerCreateBody {
+        image: Some(image),
+        entrypoint: spec.entrypoint.clone().map(|it| vec![it]),
+        cmd: Some(spec.args.iter().map(|it| known(it)).collect()),
+        env: Some(spec.variables.iter().filter_map(variable).collect()),
+        user: spec.user.clone(),
+        exposed_ports: publishes.then(|| vec![port]),
+        attach_stdin: Some(spec.has_input),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        open_stdin: Some(spec.has_input),
+        stdin_once: Some(spec.has_input),
+        labels: Some(labels(spec.owner, &spec.step)),
+        host_config: Some(host_config),
+        ..ContainerCreateBody::default()
+    }
+}
+
+/// Label of an image that works with a root file system that it can't write.
+const READ_ONLY: &str = "llem.read-only-root";
+
+/// Whether the user wants containers in the host's own network.
+fn host_network() -> bool {
+    std::env::var("LLEM_CONTAINER_NETWORK").is_ok_and(|it| it == "host")
+}
+
+fn mount(bind: &Bind) -> Mount {
+    Mount {
+        typ: Some(MountType::BIND),
+        source: Some(bind.source.display().to_string()),
+        target: Some(bind.target.clone()),
+        read_only: Some(!bind.writable),
+        ..Mount::default()
+    }
+}
