@@ -1,6 +1,10 @@
 //! `llem run`: a study from file to results.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use llem_core::{
     energy::{Instrument, Settings},
@@ -72,6 +76,7 @@ fn here(args: &RunArgs) -> Result<ExitStatus, Failure> {
     let cancel = Cancel::install().map_err(|it| Failure::new(ExitStatus::Internal, &it))?;
     // Held until the last record is written.
     let _gpus = lock_gpus(&machine::gpu_ids(&devices), args.wait, &cancel)?;
+    sweep();
     let (_, mut results, earlier) = open(args, &planned)?;
     describe(&results, &planned, &settings).map_err(|it| unusable(&it))?;
     results
@@ -119,6 +124,27 @@ fn here(args: &RunArgs) -> Result<ExitStatus, Failure> {
 /// The summary of a results directory, from its plan and journal.
 pub(crate) fn summary_of(results: &Path) -> Result<Summary, Failure> {
     Ok(ResultSet::open(results).map_err(|it| unusable(&it))?.summary())
+}
+
+/// Longest time that a container engine may take to be rid of what dead runs left.
+const SWEEP: Duration = Duration::from_secs(15);
+
+/// Removes containers of dead runs, which may hold a GPU, before anything is measured.
+fn sweep() {
+    let attendant =
+        std::env::current_exe().ok().filter(|_| llem_launch::containers_are_reachable());
+    let started =
+        attendant.and_then(|it| Command::new(it).args(["container", "sweep"]).spawn().ok());
+    let Some(mut child) = started else { return };
+    let deadline = Instant::now() + SWEEP;
+    while matches!(child.try_wait(), Ok(None)) {
+        if Instant::now() > deadline {
+            note("the container engine does not answer; containers of dead runs may be left");
+            drop(child.kill().and_then(|()| child.wait()));
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// The GPUs of this machine for this study alone.
