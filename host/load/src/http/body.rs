@@ -33,6 +33,8 @@ pub(super) struct Prepared {
     pub(super) bytes: Vec<u8>,
     /// Length of the prompt where it is made of token ids.
     pub(super) prompt_tokens: Option<u64>,
+    /// Output tokens wanted.
+    pub(super) output_tokens: u32,
 }
 
 impl Writer {
@@ -88,7 +90,7 @@ impl Writer {
             Content::Tokens(tokens) => u64::try_from(tokens.len()).ok(),
             Content::Text(_) | Content::Messages(_) => None,
         };
-        Ok(Prepared { bytes, prompt_tokens })
+        Ok(Prepared { bytes, prompt_tokens, output_tokens: count })
     }
 }
 

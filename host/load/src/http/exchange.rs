@@ -29,7 +29,10 @@ pub(super) struct Exchange {
 struct Told {
     tally: Tally,
     body: Vec<u8>,
-    has_first_token: bool,
+    /// Tokens, as far as can be told before the end.
+    tokens: u32,
+    /// Whether the next token is the last one wanted.
+    is_ending: bool,
     has_end_mark: bool,
     finish: Option<Finish>,
     error: Option<String>,
@@ -41,6 +44,8 @@ struct Told {
 pub(super) struct Gain {
     pub(super) tokens: u32,
     pub(super) first_token_after_ns: Option<u64>,
+    /// From now on the next token is the last one wanted.
+    pub(super) is_ending: bool,
     pub(super) end: Option<End>,
 }
 
@@ -84,6 +89,11 @@ impl Exchange {
         self.request.index
     }
 
+    /// Whether the next token is the last one wanted, or has come.
+    pub(super) fn is_ending(&self) -> bool {
+        self.told.is_ending
+    }
+
     /// What is still to be sent.
     pub(super) fn unsent(&self) -> &[u8] {
         &self.prepared.bytes[self.written..]
@@ -108,7 +118,10 @@ impl Exchange {
                 });
             }
         });
-        let is_first = tokens > 0 && !std::mem::replace(&mut self.told.has_first_token, true);
+        let is_first = tokens > 0 && self.told.tokens == 0;
+        self.told.tokens = self.told.tokens.saturating_add(tokens);
+        let is_near = self.told.tokens.saturating_add(1) >= self.prepared.output_tokens;
+        let is_ending = tokens > 0 && is_near && !std::mem::replace(&mut self.told.is_ending, true);
         let end = match result {
             Err(error) => Some(End::failure(Status::Malformed, error.to_string())),
             Ok(()) if self.told.malformed.is_some() || self.response.is_done() => {
@@ -119,6 +132,7 @@ impl Exchange {
         Gain {
             tokens,
             first_token_after_ns: is_first.then(|| at_ns.saturating_sub(self.request.scheduled_ns)),
+            is_ending,
             end,
         }
     }
@@ -195,7 +209,8 @@ impl Told {
     fn reset(&mut self) {
         self.tally.reset();
         self.body.clear();
-        self.has_first_token = false;
+        self.tokens = 0;
+        self.is_ending = false;
         self.has_end_mark = false;
         self.finish = None;
         self.error = None;

@@ -40,13 +40,14 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Readiness events taken in one turn.
 const EVENTS: usize = 1024;
 /// Wake-ups that follow each other within this time for fewer than `FEW` sockets make the loop pause, so that one
-/// wake-up serves several sockets. Only where the kernel stamps arrivals: the times then don't depend on the pause.
+/// wake-up serves several sockets. Only where the kernel stamps arrivals, since the times then don't depend on the
+/// pause, and only while no answer is about to end, since its place of a closed loop would wait.
 const SOON_NS: u64 = 2_000_000;
-const FEW: usize = 8;
+const FEW: usize = 64;
 /// The longest pause, and the shortest that is worth its own wake-up.
 const PAUSE_NS: u64 = 1_000_000;
 const LEAST_PAUSE_NS: u64 = 50_000;
-/// A pause is at most this part of a request: a place of a closed loop that becomes free waits for it.
+/// A pause is at most this part of a request, for answers that end without warning.
 const PAUSE_PART: u64 = 1000;
 /// Requests made ahead where the plan has no concurrency.
 const PREPARED: usize = 64;
@@ -82,6 +83,8 @@ pub(super) struct Reactor<'a> {
     stamps: Stamps,
     woken_ns: u64,
     is_busy: bool,
+    /// Answers whose next token is the last.
+    ending: usize,
     /// How long a request lately took; 0 before the first has ended.
     request_ns: u64,
     log: RequestLog,
@@ -131,6 +134,7 @@ impl<'a> Reactor<'a> {
             stamps: Stamps::new(),
             woken_ns: 0,
             is_busy: false,
+            ending: 0,
             request_ns: 0,
             log: RequestLog { notes, ..RequestLog::default() },
         };
@@ -185,7 +189,11 @@ impl<'a> Reactor<'a> {
 
     fn pause_if_busy(&self) {
         let pause_ns = PAUSE_NS.min(self.request_ns / PAUSE_PART);
-        if self.is_busy && pause_ns >= LEAST_PAUSE_NS && now_ns() + pause_ns < self.armed_for_ns {
+        if self.is_busy
+            && self.ending == 0
+            && pause_ns >= LEAST_PAUSE_NS
+            && now_ns() + pause_ns < self.armed_for_ns
+        {
             thread::sleep(Duration::from_nanos(pause_ns));
         }
     }
@@ -348,6 +356,7 @@ impl<'a> Reactor<'a> {
                 if gain.tokens > 0 {
                     self.control.count_tokens(gain.tokens);
                 }
+                self.ending += usize::from(gain.is_ending);
                 if let Some(after_ns) = gain.first_token_after_ns {
                     self.control.count_first_token(after_ns);
                 }
@@ -373,6 +382,7 @@ impl<'a> Reactor<'a> {
     fn finish(&mut self, slot: usize, end: End, at_ns: u64) {
         let Some(connection) = &mut self.connections[slot] else { return };
         let is_reusable = end.is_reusable && connection.phase == Phase::Reading;
+        self.ending -= usize::from(connection.exchange.is_ending());
         let request = connection.exchange.settle(end, at_ns);
         if is_reusable {
             connection.phase = Phase::Idle;
