@@ -1,8 +1,9 @@
 //! The command line, as types; nothing else.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use llem_core::study::parse_duration;
 
 /// Find out what decides the energy of LLM inference
 ///
@@ -28,6 +29,9 @@ pub(crate) enum Command {
     Params(ParamsArgs),
     /// Show the results of a run
     Show(ShowArgs),
+    /// Judge service levels again from the request logs of a run
+    #[command(after_help = SLO_EXAMPLES)]
+    Slo(SloArgs),
     /// Compare the experiments that two results share
     Compare(CompareArgs),
     /// Export results as a table
@@ -39,6 +43,9 @@ pub(crate) enum Command {
     /// Compute all figures of a run again from its raw data
     #[command(after_help = RECOMPUTE_HELP)]
     Recompute(RecomputeArgs),
+    /// Put traffic on an endpoint that runs already, here or elsewhere
+    #[command(after_help = LOAD_EXAMPLES)]
+    Load(LoadArgs),
     /// Check the machine: instruments, engines, permissions
     Doctor(DoctorArgs),
     /// Write a commented study file to start from
@@ -83,6 +90,22 @@ Examples:
   llem recompute results/DIR                           check that the raw data give the figures
   llem recompute results/DIR --config calibrated.toml  what a calibration changes
   llem recompute results/DIR --config calibrated.toml --write";
+
+const SLO_EXAMPLES: &str = "Nothing is measured anew: every bound can be tried on the same results.
+
+Examples:
+  llem slo results/DIR                                     the objective of the study
+  llem slo results/DIR --time-to-first-token 300ms --percentile 95
+  llem slo results/DIR --request-latency 5s --json         for a machine";
+
+const LOAD_EXAMPLES: &str =
+    "Throughput and latency only: energy is measured by `llem run`, which starts the engine.
+Exit code 1: some requests failed.
+
+Examples:
+  llem load http://127.0.0.1:8000/v1 --model MODEL --concurrency 16 --requests 200
+  llem load https://api.example.org/v1 --model MODEL --rate 2 --api-key-env API_KEY
+  llem load http://127.0.0.1:8000/v1 --model MODEL --completions --token-ids --exact";
 
 const PARAMS_EXAMPLES: &str = "Examples:
   llem params                                  all backends
@@ -197,6 +220,91 @@ pub(crate) struct ShowArgs {
     /// One experiment, by id, start of the id, or label, with each of its trials
     pub(crate) experiment: Option<String>,
     /// Write the summary as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `llem slo`.
+#[derive(Debug, Args)]
+pub(crate) struct SloArgs {
+    /// Results directory
+    pub(crate) results: PathBuf,
+    /// Bound of the time to first token, such as 500ms; without any bound, the study's objective holds
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) time_to_first_token: Option<Duration>,
+    /// Bound of the time for each output token after the first
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) time_per_output_token: Option<Duration>,
+    /// Bound of every gap between tokens
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) inter_token_latency: Option<Duration>,
+    /// Bound of the whole request
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) request_latency: Option<Duration>,
+    /// Percent of requests that must meet every bound; default: the study's, else 99
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub(crate) percentile: Option<f64>,
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|it| *it > 0.0 && *it <= 100.0);
+    number.ok_or_else(|| "expected a number above 0 and up to 100".to_owned())
+}
+
+/// Arguments of `llem load`.
+#[derive(Debug, Args)]
+pub(crate) struct LoadArgs {
+    /// Address of an OpenAI-compatible endpoint, such as `https://host/v1`
+    pub(crate) endpoint: String,
+    /// Model to ask for
+    #[arg(long)]
+    pub(crate) model: String,
+    /// Requests in flight
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) concurrency: u32,
+    /// Requests a second, with Poisson arrivals, instead
+    #[arg(long, conflicts_with = "concurrency")]
+    pub(crate) rate: Option<f64>,
+    /// Requests in all
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) requests: u64,
+    /// Prompt length in tokens
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) input_tokens: u32,
+    /// Output length in tokens
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) output_tokens: u32,
+    /// Use `/completions` instead of `/chat/completions`
+    #[arg(long)]
+    pub(crate) completions: bool,
+    /// Send prompts as token ids, whose length is exact, instead of common words
+    #[arg(long)]
+    pub(crate) token_ids: bool,
+    /// Ask for exactly the output length (`ignore_eos`, `min_tokens`), which not every endpoint knows
+    #[arg(long)]
+    pub(crate) exact: bool,
+    /// Name of the environment variable that holds the API key
+    #[arg(long, value_name = "VARIABLE")]
+    pub(crate) api_key_env: Option<String>,
+    /// Certificates of authorities to trust, in PEM; default: the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) authorities: Option<PathBuf>,
+    /// Bound of the time to first token to judge by, such as 500ms
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) time_to_first_token: Option<Duration>,
+    /// Bound of the whole request to judge by
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) request_latency: Option<Duration>,
+    /// Percent of requests that must meet the bounds
+    #[arg(long, value_name = "PERCENT", default_value_t = 99.0, value_parser = percent)]
+    pub(crate) percentile: f64,
+    /// Seed of prompts and arrivals
+    #[arg(long, default_value_t = 42)]
+    pub(crate) seed: u64,
+    /// Write JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

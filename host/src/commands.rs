@@ -6,6 +6,7 @@ mod compare;
 mod doctor;
 mod export;
 mod import;
+mod load;
 mod params;
 mod plan;
 pub(crate) mod plugin;
@@ -13,6 +14,7 @@ mod recompute;
 mod report;
 mod run;
 mod show;
+mod slo;
 mod write;
 
 use std::{io::Write, path::Path};
@@ -38,6 +40,8 @@ pub(crate) fn run(command: Command) -> Result<ExitStatus, Failure> {
         Command::Report(args) => report::run(&args),
         Command::Recompute(args) => recompute::run(&args),
         Command::Show(args) => show::run(&args),
+        Command::Load(args) => load::run(&args),
+        Command::Slo(args) => slo::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Init(args) => write::init(&args),
         Command::Schema => write::schema(),

@@ -7,4 +7,4 @@ mod progress;
 mod table;
 
 pub(crate) use progress::reporter;
-pub(crate) use table::{listed_skipped, print_experiment, print_summary, ratios};
+pub(crate) use table::{judged, listed_skipped, print_experiment, print_summary, ratios};

@@ -14,6 +14,7 @@ mod offline_and_server;
 mod plugin;
 mod report;
 mod resume;
+mod traffic;
 
 use llem_tests::Workspace;
 

@@ -3,7 +3,7 @@
 //! Open-loop processes know nothing of the server's answers; a closed loop has no schedule, because
 //! its next request waits for an answer. Nothing here sends anything.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -49,6 +49,9 @@ pub enum Arrival {
     Trace {
         /// One offset a request.
         offsets_seconds: Vec<f64>,
+        /// From one start of the trace to the next, in seconds; none: it ends.
+        #[serde(default)]
+        period_seconds: Option<f64>,
     },
 }
 
@@ -120,7 +123,13 @@ impl Arrival {
                 to: above("to", *to, 0.0)?,
                 over: above("over_seconds", *over_seconds, 0.0)?,
             },
-            Self::Trace { offsets_seconds } => Gaps::Trace(sorted(offsets_seconds)?),
+            Self::Trace { offsets_seconds, period_seconds } => {
+                let offsets = sorted(offsets_seconds)?;
+                let last = offsets.last().copied().unwrap_or(0.0);
+                // A round must be over before the next begins, or offsets would decrease.
+                let period = period_seconds.map(|it| above("period_seconds", it, last));
+                Gaps::Trace { offsets, period: period.transpose()?, next: 0, round_at: 0.0 }
+            }
         };
         Ok(Some(Offsets { gaps, rng: ChaCha8Rng::seed_from_u64(seed), made: 0.0, at: 0.0 }))
     }
@@ -134,7 +143,7 @@ fn above(name: &'static str, found: f64, least: f64) -> Result<f64, ArrivalError
     }
 }
 
-fn sorted(offsets: &[f64]) -> Result<VecDeque<f64>, ArrivalError> {
+fn sorted(offsets: &[f64]) -> Result<Vec<f64>, ArrivalError> {
     if let Some((index, found)) =
         offsets.iter().enumerate().find(|(_, at)| !at.is_finite() || **at < 0.0)
     {
@@ -142,7 +151,7 @@ fn sorted(offsets: &[f64]) -> Result<VecDeque<f64>, ArrivalError> {
     }
     let mut sorted = offsets.to_vec();
     sorted.sort_by(f64::total_cmp);
-    Ok(sorted.into())
+    Ok(sorted)
 }
 
 /// A schedule: offsets from the start that never decrease.
@@ -161,7 +170,7 @@ enum Gaps {
     Poisson(Exp<f64>),
     Gamma(Gamma<f64>),
     Ramp { from: f64, to: f64, over: f64 },
-    Trace(VecDeque<f64>),
+    Trace { offsets: Vec<f64>, period: Option<f64>, next: usize, round_at: f64 },
 }
 
 impl Iterator for Offsets {
@@ -173,7 +182,15 @@ impl Iterator for Offsets {
             Gaps::Poisson(gap) => self.at + gap.sample(&mut self.rng),
             Gaps::Gamma(gap) => self.at + gap.sample(&mut self.rng),
             Gaps::Ramp { from, to, over } => ramp(self.made, *from, *to, *over),
-            Gaps::Trace(offsets) => offsets.pop_front()?,
+            Gaps::Trace { offsets, period, next, round_at } => {
+                if *next == offsets.len() {
+                    *next = 0;
+                    *round_at += (*period)?;
+                }
+                let offset = offsets.get(*next)?;
+                *next += 1;
+                *round_at + offset
+            }
         };
         self.made += 1.0;
         Some(Duration::try_from_secs_f64(self.at).unwrap_or(Duration::MAX))
@@ -249,10 +266,20 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_is_replayed_in_order_and_ends() {
-        let trace = Arrival::Trace { offsets_seconds: vec![2.0, 0.5] };
-        let offsets: Vec<Duration> = trace.offsets(0).unwrap().unwrap().collect();
+    fn a_trace_is_replayed_in_order_and_ends_or_begins_anew() {
+        let trace =
+            |period_seconds| Arrival::Trace { offsets_seconds: vec![2.0, 0.5], period_seconds };
+        let offsets: Vec<Duration> = trace(None).offsets(0).unwrap().unwrap().collect();
         assert_eq!(offsets, [Duration::from_millis(500), Duration::from_secs(2)]);
+        let rounds: Vec<f64> = trace(Some(3.0))
+            .offsets(0)
+            .unwrap()
+            .unwrap()
+            .take(5)
+            .map(|it| it.as_secs_f64())
+            .collect();
+        assert_eq!(rounds, [0.5, 2.0, 3.5, 5.0, 6.5]);
+        assert!(trace(Some(2.0)).offsets(0).is_err(), "rounds would overlap");
     }
 
     #[test]
@@ -265,7 +292,7 @@ mod tests {
                 "`burstiness` must be a finite number above 0, found NaN",
             ),
             (
-                Arrival::Trace { offsets_seconds: vec![-1.0] },
+                Arrival::Trace { offsets_seconds: vec![-1.0], period_seconds: None },
                 "trace offset 0 must be a finite number of seconds, not negative, found -1",
             ),
         ] {

@@ -14,5 +14,5 @@ pub use distribution::{Distribution, Estimate};
 pub use log::{CpuSample, EngineStep, Request, RequestLog, Status};
 pub use slo::{Slo, SloVerdict};
 pub use window::{
-    ClientVerdict, Throughput, Window, WindowMetrics, tokens_received, window_metrics,
+    ClientVerdict, Throughput, Window, WindowMetrics, judge, tokens_received, window_metrics,
 };

@@ -24,7 +24,7 @@ mod write;
 use std::{collections::BTreeMap, ops::Range};
 
 pub use check::refusal;
-pub use duration::duration_text;
+pub use duration::{duration_text, parse_duration};
 pub use executor::{ExecutorKind, ExecutorSettings};
 pub use expand::{
     Canonicalise, Expansion, Factor, Facts, Merged, Note, Skipped, Undecided, broken_rules, expand,

@@ -4,10 +4,14 @@
 //! where the tokenizer is.
 
 mod dataset;
+mod replay;
+mod sessions;
 mod stagger;
 mod synthetic;
 
 pub use dataset::{Dataset, DatasetError, TraceEntry, parse_dataset, parse_trace};
+pub use replay::Replay;
+pub use sessions::Sessions;
 pub use stagger::first_output_tokens;
 pub use synthetic::{Form, Length, LengthError, Synthetic};
 
@@ -50,6 +54,10 @@ pub enum Workload {
     Synthetic(Synthetic),
     /// Records of a data set, in a seeded order, begun anew when used up.
     Dataset(Dataset),
+    /// Conversations of several turns, drawn from a seed.
+    Sessions(Sessions),
+    /// The times and lengths of a request trace.
+    Replay(Replay),
 }
 
 impl Workload {
@@ -58,6 +66,16 @@ impl Workload {
         match self {
             Self::Synthetic(synthetic) => synthetic.prompt(index),
             Self::Dataset(dataset) => dataset.prompt(index),
+            Self::Sessions(sessions) => sessions.prompt(index),
+            Self::Replay(replay) => replay.prompt(index),
+        }
+    }
+
+    /// How many requests follow the one with this index in its session: each waits for the answer before it.
+    pub fn turns_after(&self, index: u64) -> u64 {
+        match self {
+            Self::Sessions(sessions) => sessions.turns_after(index),
+            Self::Synthetic(_) | Self::Dataset(_) | Self::Replay(_) => 0,
         }
     }
 

@@ -19,7 +19,7 @@ pub use control::{Control, Progress};
 use llem_core::{arrival::ArrivalError, latency::RequestLog};
 pub use plan::{ApiKey, Plan, Protocol, Stop, UsageRequest};
 
-use crate::target::TargetError;
+use crate::{target::TargetError, tls::TlsError};
 
 /// Why a load could not start, or broke as a whole. The failure of a request is no such error.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,9 @@ pub enum LoadError {
     /// The server's name has no address.
     #[error("the server can't be found")]
     Target(#[from] TargetError),
+    /// Connections can't be encrypted.
+    #[error("connections can't be encrypted")]
+    Tls(#[from] TlsError),
     /// A field of the body that the client sets itself.
     #[error("the request field `{field}` is set by the workload, not by a setting")]
     ReservedField {

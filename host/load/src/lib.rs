@@ -57,3 +57,4 @@ pub mod prometheus;
 mod response;
 pub mod scrape;
 pub mod target;
+pub mod tls;

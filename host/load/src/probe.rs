@@ -42,6 +42,12 @@ pub enum ProbeError {
         #[source]
         source: io::Error,
     },
+    /// Questions are asked in the clear.
+    #[error("`{target}` is encrypted, and only its load can be")]
+    Encrypted {
+        /// The server.
+        target: String,
+    },
     /// The answer is no HTTP.
     #[error("no proper answer from `{target}`")]
     Response {
@@ -63,6 +69,9 @@ pub fn probe(
     body: Option<&[u8]>,
     timeout: Duration,
 ) -> Result<Answer, ProbeError> {
+    if target.is_encrypted() {
+        return Err(ProbeError::Encrypted { target: target.to_string() });
+    }
     let failed = |source| ProbeError::Io { target: target.to_string(), source };
     let deadline = Instant::now() + timeout;
     let address = target.resolve()?[0];

@@ -12,13 +12,14 @@ pub struct Target {
     host: String,
     port: u16,
     base_path: String,
+    is_encrypted: bool,
 }
 
 /// Why an address is no target.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
     /// Another scheme, or none.
-    #[error("`{found}` must start with `http://`")]
+    #[error("`{found}` must start with `http://` or `https://`")]
     Scheme {
         /// As given.
         found: String,
@@ -41,28 +42,32 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// Takes `http://host:port/base/path` apart; the port may be absent.
+    /// Takes `http://host:port/base/path` or the same with `https` apart; the port may be absent.
     ///
     /// ```
     /// let target = llem_load::target::Target::parse("http://127.0.0.1:8000/v1/").unwrap();
     /// assert_eq!(target.to_string(), "http://127.0.0.1:8000/v1");
     /// ```
     pub fn parse(url: &str) -> Result<Self, TargetError> {
-        let rest = url
-            .strip_prefix("http://")
-            .ok_or_else(|| TargetError::Scheme { found: url.to_owned() })?;
+        let (rest, is_encrypted) = match (url.strip_prefix("http://"), url.strip_prefix("https://"))
+        {
+            (Some(rest), _) => (rest, false),
+            (None, Some(rest)) => (rest, true),
+            (None, None) => return Err(TargetError::Scheme { found: url.to_owned() }),
+        };
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let wrong = || TargetError::Authority { found: url.to_owned() };
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) if !host.ends_with(':') && !port.ends_with(']') => {
                 (host, port.parse().map_err(|_| wrong())?)
             }
-            _ => (authority, 80),
+            _ => (authority, if is_encrypted { 443 } else { 80 }),
         };
         if host.is_empty() || host.contains(|found: char| found.is_whitespace() || found == '@') {
             return Err(wrong());
         }
-        Ok(Self { host: host.to_owned(), port, base_path: path.trim_end_matches('/').to_owned() })
+        let base_path = path.trim_end_matches('/').to_owned();
+        Ok(Self { host: host.to_owned(), port, base_path, is_encrypted })
     }
 
     /// A server at an address, with a base path such as `/v1`.
@@ -72,7 +77,8 @@ impl Target {
         } else {
             address.ip().to_string()
         };
-        Self { host, port: address.port(), base_path: base_path.trim_end_matches('/').to_owned() }
+        let base_path = base_path.trim_end_matches('/').to_owned();
+        Self { host, port: address.port(), base_path, is_encrypted: false }
     }
 
     /// The addresses of the host.
@@ -93,6 +99,16 @@ impl Target {
         format!("{}:{}", self.host, self.port)
     }
 
+    /// The host's name or address.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Whether connections are encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.is_encrypted
+    }
+
     /// The path that all endpoints share, without a slash at its end.
     pub fn base_path(&self) -> &str {
         &self.base_path
@@ -101,7 +117,8 @@ impl Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "http://{}:{}{}", self.host, self.port, self.base_path)
+        let scheme = if self.is_encrypted { "https" } else { "http" };
+        write!(formatter, "{scheme}://{}:{}{}", self.host, self.port, self.base_path)
     }
 }
 
@@ -125,8 +142,11 @@ mod tests {
             ("http://10.0.0.1:8000/v1", "10.0.0.1", 8000, "/v1"),
             ("http://[::1]:8000/a/b/", "[::1]", 8000, "/a/b"),
             ("http://[::1]", "[::1]", 80, ""),
+            ("https://api.example.org/v1", "api.example.org", 443, "/v1"),
+            ("https://10.0.0.1:8443", "10.0.0.1", 8443, ""),
         ] {
             let target = Target::parse(url).unwrap();
+            assert_eq!(target.is_encrypted(), url.starts_with("https"));
             assert_eq!(
                 (target.host.as_str(), target.port, target.base_path()),
                 (host, port, base),

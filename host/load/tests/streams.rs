@@ -251,7 +251,8 @@ fn a_drain_follows_requests_to_their_end_and_an_abort_does_not() {
 #[test]
 fn a_trace_ends_by_itself() {
     let (log, _) = run(Behaviour::default(), Protocol::OpenAiCompletions, |plan| {
-        plan.arrival = Arrival::Trace { offsets_seconds: vec![0.0, 0.01, 0.05] };
+        plan.arrival =
+            Arrival::Trace { offsets_seconds: vec![0.0, 0.01, 0.05], period_seconds: None };
         plan.stop = Stop::WhenTold;
     });
     let offsets: Vec<u64> =

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use llem_core::{
-    study::{Experiment, NEVER_SHARED, Traffic},
+    study::{Experiment, NEVER_SHARED, SearchSettings, Traffic},
     workload::Length,
 };
 
@@ -26,12 +26,17 @@ pub(crate) struct Groups {
 impl Bounds {
     fn of(experiment: &Experiment) -> Self {
         let longest = |length: &Option<Length>| length.as_ref().map(Length::max);
+        let turns = experiment.workload.turns.get();
+        let (input, output) = (
+            longest(&experiment.workload.input_tokens),
+            longest(&experiment.workload.output_tokens),
+        );
         Self {
-            input_tokens: longest(&experiment.workload.input_tokens),
-            output_tokens: longest(&experiment.workload.output_tokens),
+            input_tokens: longest_prompt(input, output, turns),
+            output_tokens: output,
             concurrency: match experiment.traffic.as_deref() {
-                Some(Traffic::ClosedLoop { concurrency }) => Some(concurrency.get()),
-                _ => None,
+                Some(traffic) => most_in_flight(traffic, experiment.measure.search.as_ref()),
+                None => None,
             },
         }
     }
@@ -43,6 +48,24 @@ impl Bounds {
             output_tokens: larger(self.output_tokens, other.output_tokens),
             concurrency: larger(self.concurrency, other.concurrency),
         }
+    }
+}
+
+/// The last prompt of a session holds all its turns and all answers but the last.
+fn longest_prompt(input: Option<u32>, output: Option<u32>, turns: u32) -> Option<u32> {
+    let answers = match turns - 1 {
+        0 => 0,
+        before => output?.saturating_mul(before),
+    };
+    Some(input?.saturating_mul(turns).saturating_add(answers))
+}
+
+/// The most requests in flight at one time: a search goes up to its highest level.
+fn most_in_flight(traffic: &Traffic, search: Option<&SearchSettings>) -> Option<u32> {
+    let most = search.map_or_else(|| traffic.clone(), |it| traffic.at_level(it.highest));
+    match most {
+        Traffic::ClosedLoop { concurrency } => Some(concurrency.get()),
+        _ => None,
     }
 }
 
@@ -79,7 +102,27 @@ impl Groups {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
+    use llem_core::search::Goal;
+
     use super::*;
+
+    #[test]
+    fn an_engine_is_planned_for_the_highest_level_of_a_search() {
+        let traffic = Traffic::ClosedLoop { concurrency: NonZeroU32::MIN };
+        let search = SearchSettings { goal: Goal::HighestLoad, highest: 63.6, tolerance: 0.1 };
+        assert_eq!(most_in_flight(&traffic, None), Some(1));
+        assert_eq!(most_in_flight(&traffic, Some(&search)), Some(64));
+        assert_eq!(most_in_flight(&Traffic::Poisson { rate: 1.0 }, Some(&search)), None);
+    }
+
+    #[test]
+    fn an_engine_is_planned_for_the_last_turn_of_a_session() {
+        assert_eq!(longest_prompt(Some(8), None, 1), Some(8));
+        assert_eq!(longest_prompt(Some(8), Some(4), 3), Some(8 + 4 + 8 + 4 + 8));
+        assert_eq!(longest_prompt(Some(8), None, 3), None);
+    }
 
     #[test]
     fn a_group_needs_the_largest_of_each_and_nothing_where_one_is_unknown() {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    num::NonZeroU32,
     ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
@@ -15,7 +16,7 @@ use llem_core::{
     schedule::{self, Schedule},
     study::{self, Expansion, Experiment, Facts, Source, Study},
     workload::{
-        Dataset, Form, Length, Prompt, Synthetic, TraceEntry, Workload, parse_dataset, parse_trace,
+        Dataset, Form, Length, Replay, Sessions, Synthetic, Workload, parse_dataset, parse_trace,
     },
 };
 
@@ -359,20 +360,26 @@ fn workload(
     let settings = &experiment.workload;
     let bad = |message: String| Fault::new(Phase::Load, "bad-workload", message);
     match &settings.source {
-        Source::Synthetic => Ok(Workload::Synthetic(Synthetic {
-            vocabulary: vocabulary(model),
-            input_tokens: settings
-                .input_tokens
-                .clone()
-                .ok_or_else(|| bad("no prompt length".into()))?,
-            output_tokens: settings
-                .output_tokens
-                .clone()
-                .ok_or_else(|| bad("no output length".into()))?,
-            shared_prefix_tokens: settings.shared_prefix_tokens,
-            form: Form::TokenIds,
-            seed,
-        })),
+        Source::Synthetic => {
+            let source = Synthetic {
+                vocabulary: vocabulary(model),
+                input_tokens: settings
+                    .input_tokens
+                    .clone()
+                    .ok_or_else(|| bad("no prompt length".into()))?,
+                output_tokens: settings
+                    .output_tokens
+                    .clone()
+                    .ok_or_else(|| bad("no output length".into()))?,
+                shared_prefix_tokens: settings.shared_prefix_tokens,
+                form: Form::TokenIds,
+                seed,
+            };
+            Ok(match settings.turns {
+                NonZeroU32::MIN => Workload::Synthetic(source),
+                turns => Workload::Sessions(Sessions { source, turns }),
+            })
+        }
         Source::Dataset(name) => {
             let (path, text) = read(directory, name)?;
             let length = settings.output_tokens.as_ref().map(Length::max);
@@ -390,28 +397,12 @@ fn workload(
             let (path, text) = read(directory, name)?;
             let entries =
                 parse_trace(&text).map_err(|it| bad(format!("`{}`: {it}", path.display())))?;
-            let dataset = Dataset::in_order(replayed(&entries, &vocabulary(model), seed));
-            dataset
-                .map(Workload::Dataset)
+            let replay = Replay::new(entries, vocabulary(model), seed);
+            replay
+                .map(Workload::Replay)
                 .ok_or_else(|| bad(format!("`{}` has no requests", path.display())))
         }
     }
-}
-
-/// Prompts with the lengths of a trace, in its order.
-fn replayed(entries: &[TraceEntry], vocabulary: &Range<u32>, seed: u64) -> Vec<Prompt> {
-    let prompt = |(index, entry): (u64, &TraceEntry)| {
-        let source = Synthetic {
-            vocabulary: vocabulary.clone(),
-            input_tokens: Length::Exact(entry.input_tokens),
-            output_tokens: Length::Exact(entry.output_tokens),
-            shared_prefix_tokens: 0,
-            form: Form::TokenIds,
-            seed,
-        };
-        source.prompt(index)
-    };
-    (0..).zip(entries).map(prompt).collect()
 }
 
 fn read(directory: &Path, name: &str) -> Result<(PathBuf, String), Fault> {

@@ -11,7 +11,9 @@ use llem_core::{
 
 use crate::{
     diagnostics::printable,
-    results::{Comparison, Effect, ExperimentSummary, FigureSummary, ResultSet, Summary, column},
+    results::{
+        Comparison, Effect, ExperimentSummary, FigureSummary, Judgement, ResultSet, Summary, column,
+    },
 };
 
 /// Writes the tables to standard output.
@@ -96,6 +98,39 @@ pub(crate) fn listed_skipped(expansion: &Expansion) -> String {
         format!("# merged into {}: {}\n", printable(kept), printable(&it.others.join("; ")))
     });
     skipped.chain(merged).collect()
+}
+
+/// How experiments fare against an objective.
+pub(crate) fn judged(judgement: &Judgement) -> Table {
+    let mut table = table(&[
+        "experiment",
+        "met",
+        "good requests",
+        "part",
+        "good requests/s",
+        "energy per output token",
+    ]);
+    for it in &judgement.experiments {
+        let verdict = it.verdict.as_ref();
+        let mark = if it.estimated { "~" } else { "" };
+        let cell = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+        table.add_row([
+            printable(&it.label),
+            cell(verdict.and_then(|it| it.is_met).map(|met| if met { "yes" } else { "no" }.into())),
+            cell(verdict.map(|it| format!("{} of {}", it.good_requests, it.judged_requests))),
+            cell(
+                verdict
+                    .and_then(|it| it.attainment_ratio)
+                    .map(|ratio| format!("{:.1} %", 100.0 * ratio)),
+            ),
+            cell(verdict.map(|it| scaled(it.goodput_per_second, ""))),
+            cell(
+                it.energy_per_output_token_joules
+                    .map(|energy| format!("{mark}{}", scaled(energy, "J"))),
+            ),
+        ]);
+    }
+    table
 }
 
 fn table(header: &[&str]) -> Table {

@@ -109,7 +109,9 @@ fn try_level(
 ) -> Result<Level, Fault> {
     let mut plan = plan(attempt, engine)?;
     let traffic = attempt.trial.traffic.as_ref().expect("the search has its level from it");
-    plan.arrival = traffic.at_level(level).process(Vec::new());
+    plan.arrival = traffic.at_level(level).process(&attempt.trial.workload);
+    // Or the engine would find the prompts of the level before in its prefix cache.
+    plan.first_index = all.requests.iter().map(|it| it.index + 1).max().unwrap_or(0);
     let control = Arc::new(Control::new());
     let load = http::spawn(plan, Arc::clone(&control))
         .map_err(|it| Fault::from_error(Phase::Warmup, "load", &it))?;
@@ -176,11 +178,7 @@ fn append(all: &mut RequestLog, log: RequestLog) {
         all.started_ns = log.started_ns;
     }
     all.ended_ns = log.ended_ns;
-    let before = all.requests.last().map_or(0, |it| it.index + 1);
-    all.requests.extend(log.requests.into_iter().map(|mut request| {
-        request.index += before;
-        request
-    }));
+    all.requests.extend(log.requests);
     all.cpu.extend(log.cpu);
     all.notes.extend(log.notes);
 }

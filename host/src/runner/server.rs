@@ -116,7 +116,7 @@ pub(super) fn plan(attempt: &Attempt<'_>, engine: &Engine) -> Result<Plan, Fault
     })?;
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], engine.port()));
     let target = Target::at(address, base_path);
-    let arrival = traffic.process(Vec::new());
+    let arrival = traffic.process(&trial.workload);
     let mut plan = Plan::new(target, protocol, served_model, trial.workload.clone(), arrival);
     plan.body = body.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     plan.usage = if *reports_usage { UsageRequest::Final } else { UsageRequest::Absent };

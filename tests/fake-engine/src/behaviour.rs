@@ -31,6 +31,8 @@ pub struct Behaviour {
     pub one_byte_writes: bool,
     /// Requests in work at one time; the others wait. 0 is no limit.
     pub slots: usize,
+    /// Nothing is answered before so many requests wait; then all are, and every later one at once. 0 waits for none.
+    pub gather: usize,
     /// What goes wrong.
     pub fault: Option<Fault>,
     /// After how many chunks it goes wrong.
@@ -51,6 +53,7 @@ impl Default for Behaviour {
             keep_alives: false,
             one_byte_writes: false,
             slots: 0,
+            gather: 0,
             fault: None,
             fault_after: 0,
         }

@@ -43,6 +43,7 @@ pub(crate) struct Server {
     due: BinaryHeap<Reverse<(u64, usize, u64)>>,
     running: usize,
     waiting: VecDeque<(usize, u64)>,
+    has_gathered: bool,
     requests: u64,
     random: u64,
     truth: Truth,
@@ -93,6 +94,7 @@ impl Server {
             due: BinaryHeap::new(),
             running: 0,
             waiting: VecDeque::new(),
+            has_gathered: false,
             requests: 0,
             random: 0x9E37_79B9_7F4A_7C15,
             truth: Truth::default(),
@@ -201,7 +203,7 @@ impl Server {
         self.requests += 1;
         let now = now_ns();
         let tokens = request.output_tokens();
-        let limit = behaviour.slots;
+        let (limit, gather) = (behaviour.slots, behaviour.gather);
         let stream = Stream {
             request: self.requests,
             shape: Shape::new(request, &behaviour),
@@ -225,7 +227,13 @@ impl Server {
         let Some(connection) = &mut self.connections[slot] else { return Ok(()) };
         connection.stream_state = Some(stream);
         self.send(slot, opening.as_bytes())?;
-        if limit > 0 && self.running >= limit {
+        if gather > 0 && !self.has_gathered {
+            self.waiting.push_back((slot, self.requests));
+            self.has_gathered = self.waiting.len() >= gather;
+            while let Some((slot, request)) = self.waiting.pop_front_if(|_| self.has_gathered) {
+                self.start(slot, request, now);
+            }
+        } else if limit > 0 && self.running >= limit {
             self.waiting.push_back((slot, self.requests));
         } else {
             self.start(slot, self.requests, now);

@@ -69,6 +69,13 @@ impl Slo {
             && within(request.request_latency(), self.request_latency)
     }
 
+    /// The verdict over two sets of requests together, in windows of so many seconds in all.
+    #[must_use]
+    pub fn together(&self, one: &SloVerdict, other: &SloVerdict, seconds: f64) -> SloVerdict {
+        let good = one.good_requests + other.good_requests;
+        self.verdict(good, one.judged_requests + other.judged_requests, seconds)
+    }
+
     pub(super) fn judge<'a>(
         &self,
         requests: impl Iterator<Item = &'a Request>,
@@ -79,13 +86,17 @@ impl Slo {
             judged += 1;
             good += usize::from(self.is_met_by(request));
         }
-        let (good_requests, judged_requests) = (length(good), length(judged));
+        self.verdict(length(good), length(judged), window_seconds)
+    }
+
+    fn verdict(&self, good_requests: u64, judged_requests: u64, seconds: f64) -> SloVerdict {
+        let judged = judged_requests;
         let attainment_ratio = (judged > 0).then(|| real(good_requests) / real(judged_requests));
         SloVerdict {
             good_requests,
             judged_requests,
             attainment_ratio,
-            goodput_per_second: real(good_requests) / window_seconds,
+            goodput_per_second: real(good_requests) / seconds,
             is_met: attainment_ratio
                 .zip(self.percentile)
                 .map(|(ratio, percentile)| ratio * 100.0 >= percentile),
@@ -141,6 +152,8 @@ mod tests {
         let verdict = slo.judge(requests.iter(), 2.0);
         assert_eq!((verdict.good_requests, verdict.judged_requests), (1, 3));
         assert_eq!((verdict.is_met, verdict.goodput_per_second), (Some(false), 0.5));
+        let parts = [slo.judge(requests[..2].iter(), 1.0), slo.judge(requests[2..].iter(), 1.0)];
+        assert_eq!(slo.together(&parts[0], &parts[1], 2.0), verdict);
         assert_eq!(slo.judge(requests[..2].iter(), 2.0).is_met, Some(true));
         assert_eq!(slo.judge([].iter(), 2.0).is_met, None);
     }

@@ -182,6 +182,12 @@ pub fn window_metrics(
     }
 }
 
+/// Judges the requests that were scheduled in a window, without computing anything else of it.
+pub fn judge(log: &RequestLog, window: Window, slo: &Slo) -> SloVerdict {
+    let scheduled = log.requests.iter().filter(|request| window.holds(request.scheduled_ns));
+    slo.judge(scheduled, window.seconds())
+}
+
 /// A prompt is counted when its first token shows that it was read; where no token times are known, at the end.
 fn input_tokens(log: &RequestLog, window: Window) -> Option<u64> {
     log.requests
@@ -275,6 +281,10 @@ mod tests {
         let log = log(vec![request(0, 1), request(40, 1)]);
         let metrics = window_metrics(&log, Window { from_ns: 20 * MS, to_ns: 110 * MS }, None, 1);
         assert_eq!(metrics.output_tokens, 4 + 3);
+        let slo = Slo { request_latency: Some(0.075), ..Slo::default() };
+        let window = Window { from_ns: 20 * MS, to_ns: 110 * MS };
+        let judged = window_metrics(&log, window, Some(&slo), 1).slo;
+        assert_eq!(Some(judge(&log, window, &slo)), judged);
         assert_eq!((metrics.scheduled_requests, metrics.completed_requests), (1, 1));
         assert_eq!(metrics.input_tokens, Some(14));
         assert!((metrics.time_to_first_token.unwrap().p50.point - 0.05).abs() < 1e-12);

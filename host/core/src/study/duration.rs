@@ -26,6 +26,19 @@ pub(super) fn parse(text: &str) -> Result<Duration, Fault> {
     Duration::try_from_secs_f64(seconds).map_err(|_| fault())
 }
 
+/// Reads a duration as studies write it, for a command line; the error is a message.
+///
+/// ```
+/// use std::time::Duration;
+/// assert_eq!(llem_core::study::parse_duration("1.5s"), Ok(Duration::from_millis(1_500)));
+/// ```
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    parse(text).map_err(|fault| match fault.help {
+        Some(help) => format!("{}; {help}", fault.message),
+        None => fault.message,
+    })
+}
+
 /// Reads a duration that may be zero.
 pub(super) fn parse_pause(text: &str) -> Result<Duration, Fault> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());

@@ -123,6 +123,12 @@ pub(super) const KEYS: &[Key] = &[
         "Tokens at the start that all prompts share.",
     ),
     key(
+        "workload.turns",
+        COUNT,
+        Some("1"),
+        "Turns of a session: a prompt holds the turns before it, and a turn waits for their answers.",
+    ),
+    key(
         "traffic.arrival",
         Kind::Choice(&["closed-loop", "constant", "poisson", "gamma", "trace", "ramp"]),
         Some("\"closed-loop\""),

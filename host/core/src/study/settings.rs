@@ -47,6 +47,17 @@ pub struct Workload {
     pub output_tokens: Option<Length>,
     /// Tokens at the start that all prompts share.
     pub shared_prefix_tokens: u32,
+    /// Turns of a session. Absent where it is 1, so that such experiments keep their identity.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub turns: NonZeroU32,
+}
+
+fn one() -> NonZeroU32 {
+    NonZeroU32::MIN
+}
+
+fn is_one(turns: &NonZeroU32) -> bool {
+    turns.get() == 1
 }
 
 /// How requests arrive at a server.
@@ -118,8 +129,8 @@ impl Traffic {
         }
     }
 
-    /// The arrival process; `offsets` are the times of the workload's trace in seconds.
-    pub fn process(&self, offsets: Vec<f64>) -> Arrival {
+    /// The arrival process; a trace has its times from the workload.
+    pub fn process(&self, workload: &crate::workload::Workload) -> Arrival {
         match *self {
             Self::ClosedLoop { concurrency } => {
                 Arrival::ClosedLoop { concurrency: concurrency.get() }
@@ -127,7 +138,10 @@ impl Traffic {
             Self::Constant { rate } => Arrival::Constant { rate },
             Self::Poisson { rate } => Arrival::Poisson { rate },
             Self::Gamma { rate, burstiness } => Arrival::Gamma { rate, burstiness },
-            Self::Trace => Arrival::Trace { offsets_seconds: offsets },
+            Self::Trace => match workload {
+                crate::workload::Workload::Replay(replay) => replay.arrival(),
+                _ => Arrival::Trace { offsets_seconds: Vec::new(), period_seconds: None },
+            },
             Self::Ramp { rate, rate_end, over } => {
                 Arrival::Ramp { from: rate, to: rate_end, over_seconds: over.as_secs_f64() }
             }
@@ -392,8 +406,13 @@ pub(super) fn workload(values: &Values<'_>) -> Result<Workload, Conflict> {
             .and_then(whole)
             .and_then(|it| u32::try_from(it).ok())
             .expect("checked and defaulted"),
+        turns: values.count("workload.turns").expect("checked and defaulted"),
         source,
     };
+    if workload.turns.get() > 1 && workload.source != Source::Synthetic {
+        let fault = Fault::new("`workload.turns` has no effect without `source = \"synthetic\"`");
+        return Err(("workload.turns", fault));
+    }
     let shortest = workload.input_tokens.as_ref().map(|length| match length {
         Length::Exact(exact) => *exact,
         Length::Normal { min, .. } => *min,
@@ -409,6 +428,15 @@ pub(super) fn workload(values: &Values<'_>) -> Result<Workload, Conflict> {
         )),
         _ => Ok(workload),
     }
+}
+
+/// Turns wait for answers, which only a server gives one by one.
+pub(super) fn sessions(workload: &Workload, traffic: Option<&Traffic>) -> Result<(), Conflict> {
+    if workload.turns.get() > 1 && traffic.is_none() {
+        let fault = Fault::new("sessions of several turns need a server").help("add `[traffic]`");
+        return Err(("workload.turns", fault));
+    }
+    Ok(())
 }
 
 /// Traffic where any of its keys is given or its table is there; none is offline mode.

@@ -24,11 +24,6 @@ impl Dataset {
         Some(Self { prompts })
     }
 
-    /// Keeps records in their own order; none where there are no records.
-    pub fn in_order(prompts: Vec<Prompt>) -> Option<Self> {
-        (!prompts.is_empty()).then_some(Self { prompts })
-    }
-
     /// The prompt of the request with this index; the records start anew when used up.
     pub fn prompt(&self, index: u64) -> Prompt {
         let count = u64::try_from(self.prompts.len()).unwrap_or(u64::MAX);

@@ -86,7 +86,7 @@ impl Length {
         }
     }
 
-    fn draw(&self, rng: &mut ChaCha8Rng) -> u32 {
+    pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> u32 {
         match self {
             Self::Exact(length) => *length,
             Self::Values { values } => values[rng.random_range(0..values.len())],
@@ -169,7 +169,7 @@ impl Synthetic {
         let input = self.input_tokens.draw(&mut rng);
         let output_tokens = self.output_tokens.draw(&mut rng);
         let prefix = self.shared_prefix_tokens.min(input);
-        let mut shared = self.stream(PREFIX_STREAM);
+        let mut shared = self.prefix_stream();
         let content = match self.form {
             Form::TokenIds => {
                 let id = |rng: &mut ChaCha8Rng| rng.random_range(self.vocabulary.clone());
@@ -187,7 +187,12 @@ impl Synthetic {
         Prompt { content, output_tokens }
     }
 
-    fn stream(&self, stream: u64) -> ChaCha8Rng {
+    /// Where the shared prefix is drawn from.
+    pub(super) fn prefix_stream(&self) -> ChaCha8Rng {
+        self.stream(PREFIX_STREAM)
+    }
+
+    pub(super) fn stream(&self, stream: u64) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(stream);
         rng
@@ -195,7 +200,7 @@ impl Synthetic {
 }
 
 /// Words that common vocabularies hold as one token with their leading space.
-const WORDS: [&str; 64] = [
+pub(super) const WORDS: [&str; 64] = [
     "time",
     "year",
     "people",

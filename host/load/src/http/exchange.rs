@@ -5,7 +5,7 @@ use llem_core::{
     sse::{Chunk, CountedBy, Decoder, Finish, Tally},
 };
 
-use super::body::Prepared;
+use super::{body::Prepared, reactor::Turn};
 use crate::response::{Response, ResponseError};
 
 /// The longest body that is kept where the answer is no stream, in bytes.
@@ -19,6 +19,8 @@ pub(super) struct Exchange {
     request: Request,
     prepared: Prepared,
     pub(super) written: usize,
+    /// The next turn of the session, once this one is answered.
+    pub(super) follows: Option<Turn>,
     response: Response,
     decoder: Decoder,
     told: Told,
@@ -69,6 +71,7 @@ impl Exchange {
             request,
             prepared,
             written: 0,
+            follows: None,
             response: Response::default(),
             decoder: Decoder::new(),
             told: Told::default(),
@@ -80,6 +83,7 @@ impl Exchange {
         self.request = request;
         self.prepared = prepared;
         self.written = 0;
+        self.follows = None;
         self.response.reset();
         self.decoder.reset();
         self.told.reset();

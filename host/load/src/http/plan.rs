@@ -1,6 +1,6 @@
 //! What a load is: everything that is known before the first request.
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use llem_core::{arrival::Arrival, workload::Workload};
 use serde_json::{Map, Value};
@@ -24,6 +24,8 @@ pub struct Plan {
     pub usage: UsageRequest,
     /// Where prompts come from.
     pub workload: Workload,
+    /// Index of the first request: a load that follows another on the same engine asks for other prompts.
+    pub first_index: u64,
     /// When requests are due.
     pub arrival: Arrival,
     /// Spreads the first requests of a closed loop evenly over this time; zero sends them together.
@@ -39,6 +41,8 @@ pub struct Plan {
     pub request_timeout: Duration,
     /// Sent as a bearer token.
     pub api_key: Option<ApiKey>,
+    /// Certificates of the authorities that may name an encrypted server, in PEM; none: the system's.
+    pub authorities: Option<PathBuf>,
     /// Processor cores to run on; empty leaves the choice to the system.
     pub cores: Vec<usize>,
     /// Ask for a higher scheduling priority; a refusal is noted in the log.
@@ -62,6 +66,7 @@ impl Plan {
             exact: true,
             usage: UsageRequest::Final,
             workload,
+            first_index: 0,
             arrival,
             ramp_up: Duration::ZERO,
             staggered: false,
@@ -69,6 +74,7 @@ impl Plan {
             stop: Stop::WhenTold,
             request_timeout: Duration::from_mins(10),
             api_key: None,
+            authorities: None,
             cores: Vec::new(),
             raise_priority: false,
         }

@@ -4,7 +4,13 @@
 //! sent after all sockets that are ready have been read.
 
 use std::{
-    collections::VecDeque, iter::Peekable, net::SocketAddr, os::fd::OwnedFd, thread, time::Duration,
+    collections::VecDeque,
+    io,
+    iter::Peekable,
+    net::{SocketAddr, TcpStream},
+    os::fd::OwnedFd,
+    thread,
+    time::Duration,
 };
 
 use llem_core::{
@@ -29,7 +35,10 @@ use super::{
     receive::Stamps,
     surroundings,
 };
-use crate::clock::{duration_ns, now_ns, thread_cpu_ns, timespec};
+use crate::{
+    clock::{duration_ns, now_ns, thread_cpu_ns, timespec},
+    tls::{Tls, Trust},
+};
 
 /// How often orders, timeouts and processor time are looked at.
 const TICK_NS: u64 = 100_000_000;
@@ -54,11 +63,27 @@ const PREPARED: usize = 64;
 /// Marks the timer among the events.
 const TIMER: u64 = u64::MAX;
 
+/// A request that is due.
+struct Due {
+    scheduled_ns: u64,
+    /// The turn that follows in a session; none: any new session.
+    turn: Option<Turn>,
+}
+
+/// A request that is ready to be sent.
+#[derive(Debug)]
+pub(super) struct Turn {
+    index: u64,
+    prepared: Prepared,
+}
+
 pub(super) struct Reactor<'a> {
     plan: &'a Plan,
     control: &'a Control,
     writer: Writer,
     address: SocketAddr,
+    /// Where connections are encrypted.
+    trust: Option<Trust>,
     arrivals: Peekable<Box<dyn Iterator<Item = Duration>>>,
     is_closed_loop: bool,
     epoll: OwnedFd,
@@ -70,12 +95,17 @@ pub(super) struct Reactor<'a> {
     vacant: Vec<usize>,
     idle: Vec<usize>,
     in_flight: usize,
-    /// Scheduled times of requests that are due and not sent.
-    due: VecDeque<u64>,
+    /// Requests that are due and not sent.
+    due: VecDeque<Due>,
     /// When places of the closed loop whose request failed are free again.
     resting: VecDeque<u64>,
+    /// Index of the next session that was not prepared; a request without turns is a session of its own.
     next_index: u64,
-    prepared: VecDeque<Prepared>,
+    /// Places of a staggered closed loop whose first request is made.
+    begun: u32,
+    sent: u64,
+    /// First turns of sessions.
+    prepared: VecDeque<Turn>,
     prepared_ahead: usize,
     /// Deadline, connection and request, in the order of dispatch.
     deadlines: VecDeque<(u64, usize, u64)>,
@@ -96,6 +126,11 @@ impl<'a> Reactor<'a> {
         surroundings::raise_descriptor_limit(plan.arrival.concurrency())?;
         let notes = surroundings::place_thread(plan)?;
         let address = plan.target.resolve()?[0];
+        let trust = plan
+            .target
+            .is_encrypted()
+            .then(|| Trust::new(plan.target.host(), plan.authorities.as_deref()));
+        let trust = trust.transpose()?;
         let epoll =
             epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("wait for sockets"))?;
         let timer = timerfd_create(
@@ -113,6 +148,7 @@ impl<'a> Reactor<'a> {
             control,
             writer: Writer::new(plan)?,
             address,
+            trust,
             arrivals: arrivals(plan)?.peekable(),
             is_closed_loop: concurrency.is_some(),
             epoll,
@@ -126,7 +162,9 @@ impl<'a> Reactor<'a> {
             in_flight: 0,
             due: VecDeque::new(),
             resting: VecDeque::new(),
-            next_index: 0,
+            next_index: first_session(plan),
+            begun: 0,
+            sent: 0,
             prepared: VecDeque::new(),
             prepared_ahead: ahead,
             deadlines: VecDeque::new(),
@@ -171,7 +209,7 @@ impl<'a> Reactor<'a> {
             }
         }
         self.cancel_rest();
-        self.log.requests.sort_by_key(|request| request.index);
+        self.log.requests.sort_by_key(|request| (request.dispatched_ns, request.index));
         self.sample_cpu(now_ns());
         self.log.notes.push(self.stamps.describe());
         self.log.ended_ns =
@@ -199,18 +237,18 @@ impl<'a> Reactor<'a> {
     }
 
     fn may_start(&self) -> bool {
-        !self.control.is_draining() && self.may_index(self.next_index)
+        !self.control.is_draining() && self.may_send(self.sent)
     }
 
     fn may_prepare(&self) -> bool {
         let ahead = u64::try_from(self.prepared.len()).expect("a length fits 64 bits");
-        !self.control.is_draining() && self.may_index(self.next_index + ahead)
+        !self.control.is_draining() && self.may_send(self.sent + ahead)
     }
 
-    fn may_index(&self, index: u64) -> bool {
+    fn may_send(&self, before: u64) -> bool {
         match self.plan.stop {
             Stop::WhenTold => true,
-            Stop::After(count) => index < count,
+            Stop::After(count) => before < count,
         }
     }
 
@@ -233,38 +271,41 @@ impl<'a> Reactor<'a> {
         arrival.into_iter().chain(self.resting.front().copied()).min()
     }
 
-    fn take_due(&mut self) -> Option<u64> {
+    fn take_due(&mut self) -> Option<Due> {
         if !self.may_start() {
             self.due.clear();
             self.resting.clear();
             return None;
         }
-        if let Some(scheduled_ns) = self.due.pop_front() {
-            return Some(scheduled_ns);
+        if let Some(due) = self.due.pop_front() {
+            return Some(due);
         }
         let next_ns = self.next_due_ns().filter(|next_ns| *next_ns <= now_ns())?;
         if self.resting.pop_front_if(|rested_ns| *rested_ns == next_ns).is_none() {
             self.arrivals.next();
         }
-        Some(next_ns)
+        Some(Due { scheduled_ns: next_ns, turn: None })
     }
 
     fn send_due(&mut self) -> Result<(), LoadError> {
-        while let Some(scheduled_ns) = self.take_due() {
-            self.dispatch(scheduled_ns)?;
+        while let Some(due) = self.take_due() {
+            self.dispatch(due)?;
         }
         Ok(())
     }
 
-    fn dispatch(&mut self, scheduled_ns: u64) -> Result<(), LoadError> {
-        if self.prepared.is_empty() {
-            self.prepare_one()?;
-        }
-        let prepared = self.prepared.pop_front().unwrap_or_default();
+    fn dispatch(&mut self, due: Due) -> Result<(), LoadError> {
+        let Turn { index, prepared } = match due.turn {
+            Some(turn) => turn,
+            None => match self.prepared.pop_front() {
+                Some(turn) => turn,
+                None => self.new_session()?,
+            },
+        };
         let dispatched_ns = now_ns();
-        let mut request = Request::scheduled(self.next_index, scheduled_ns);
+        let mut request = Request::scheduled(index, due.scheduled_ns);
         request.dispatched_ns = Some(dispatched_ns);
-        self.next_index += 1;
+        self.sent += 1;
         self.in_flight += 1;
         self.control.count_dispatch();
         let slot = if let Some(slot) = self.idle.pop() {
@@ -274,18 +315,17 @@ impl<'a> Reactor<'a> {
             }
             slot
         } else {
-            match begin_connect(self.address) {
-                Ok(stream) => self.adopt(Connection::new(stream, request, prepared))?,
+            match self.connect() {
+                Ok((stream, tls)) => self.adopt(Connection::new(stream, tls, request, prepared))?,
                 Err(error) => {
                     request.status = Status::ConnectFailed;
                     request.detail = Some(error.to_string());
                     request.end_ns = now_ns();
-                    self.record(request);
+                    self.record(request, None);
                     return Ok(());
                 }
             }
         };
-        let index = self.next_index - 1;
         self.deadlines.push_back((
             dispatched_ns.saturating_add(duration_ns(self.plan.request_timeout)),
             slot,
@@ -297,7 +337,19 @@ impl<'a> Reactor<'a> {
         {
             self.write(slot);
         }
+        // The answer takes longer than this does.
+        if self.plan.workload.turns_after(index) > 0 {
+            let follows = self.turn(index + 1)?;
+            if let Some(connection) = &mut self.connections[slot] {
+                connection.exchange.follows = Some(follows);
+            }
+        }
         Ok(())
+    }
+
+    fn connect(&self) -> io::Result<(TcpStream, Option<Tls>)> {
+        let tls = self.trust.as_ref().map(Trust::connect).transpose().map_err(io::Error::other)?;
+        Ok((begin_connect(self.address)?, tls))
     }
 
     fn adopt(&mut self, connection: Connection) -> Result<usize, LoadError> {
@@ -333,7 +385,7 @@ impl<'a> Reactor<'a> {
             self.finish(slot, end, now_ns());
             return;
         }
-        let wants_writes = connection.phase != Phase::Reading;
+        let wants_writes = connection.wants_writes();
         if wants_writes != connection.watches_writes {
             connection.watches_writes = wants_writes;
             let flags =
@@ -370,9 +422,14 @@ impl<'a> Reactor<'a> {
             }
             Received::Closed(end) => self.finish(slot, end, at_ns),
         }
-        if self.is_closed_loop && self.may_start() {
-            while let Some(scheduled_ns) = self.due.pop_front() {
-                self.dispatch(scheduled_ns)?;
+        // A handshake answers what it reads.
+        let answers = |it: &Connection| it.phase == Phase::Writing || it.wants_writes();
+        if self.trust.is_some() && self.connections[slot].as_ref().is_some_and(answers) {
+            self.write(slot);
+        }
+        if self.may_start() {
+            while let Some(due) = self.due.pop_front() {
+                self.dispatch(due)?;
             }
         }
         Ok(())
@@ -383,6 +440,7 @@ impl<'a> Reactor<'a> {
         let Some(connection) = &mut self.connections[slot] else { return };
         let is_reusable = end.is_reusable && connection.phase == Phase::Reading;
         self.ending -= usize::from(connection.exchange.is_ending());
+        let follows = connection.exchange.follows.take();
         let request = connection.exchange.settle(end, at_ns);
         if is_reusable {
             connection.phase = Phase::Idle;
@@ -390,7 +448,7 @@ impl<'a> Reactor<'a> {
         } else {
             self.close(slot);
         }
-        self.record(request);
+        self.record(request, follows);
     }
 
     fn close(&mut self, slot: usize) {
@@ -398,14 +456,15 @@ impl<'a> Reactor<'a> {
         self.vacant.push(slot);
     }
 
-    fn record(&mut self, request: Request) {
+    /// Logs a request that ended; a session goes on after an answer and ends with a failure.
+    fn record(&mut self, request: Request, follows: Option<Turn>) {
         self.in_flight -= 1;
         let took_ns = request.end_ns.saturating_sub(request.scheduled_ns);
         self.request_ns =
             if self.request_ns == 0 { took_ns } else { (self.request_ns * 7 + took_ns) / 8 };
         self.control.count_end(request.is_completed());
-        if self.is_closed_loop && request.is_completed() {
-            self.due.push_back(now_ns());
+        if request.is_completed() && (self.is_closed_loop || follows.is_some()) {
+            self.due.push_back(Due { scheduled_ns: now_ns(), turn: follows });
         } else if self.is_closed_loop {
             self.resting.push_back(request.end_ns + REST_NS);
         }
@@ -453,22 +512,27 @@ impl<'a> Reactor<'a> {
     }
 
     fn prepare_one(&mut self) -> Result<(), LoadError> {
-        let ahead = u64::try_from(self.prepared.len()).expect("a length fits 64 bits");
-        let index = self.next_index + ahead;
-        let mut prompt = self.plan.workload.prompt(index);
-        if self.plan.staggered
-            && let Some(place) = self.first_of_place(index)
-        {
-            prompt.output_tokens = first_output_tokens(place, prompt.output_tokens);
-        }
-        self.prepared.push_back(self.writer.write(&prompt)?);
+        let turn = self.new_session()?;
+        self.prepared.push_back(turn);
         Ok(())
     }
 
-    /// The place of a closed loop whose first request has this index.
-    fn first_of_place(&self, index: u64) -> Option<u32> {
-        let place = u32::try_from(index).ok()?;
-        (place < self.plan.arrival.concurrency()?).then_some(place)
+    /// The first turn of the next session.
+    fn new_session(&mut self) -> Result<Turn, LoadError> {
+        let index = self.next_index;
+        let mut prompt = self.plan.workload.prompt(index);
+        let places = self.plan.arrival.concurrency().filter(|_| self.plan.staggered);
+        if self.begun < places.unwrap_or(0) {
+            prompt.output_tokens = first_output_tokens(self.begun, prompt.output_tokens);
+            self.begun += 1;
+        }
+        self.next_index += 1 + self.plan.workload.turns_after(index);
+        Ok(Turn { index, prepared: self.writer.write(&prompt)? })
+    }
+
+    fn turn(&self, index: u64) -> Result<Turn, LoadError> {
+        let prepared = self.writer.write(&self.plan.workload.prompt(index))?;
+        Ok(Turn { index, prepared })
     }
 
     fn arm_timer(&mut self) -> Result<(), LoadError> {
@@ -482,6 +546,12 @@ impl<'a> Reactor<'a> {
         }
         Ok(())
     }
+}
+
+/// Where the first whole session begins.
+fn first_session(plan: &Plan) -> u64 {
+    let begun = plan.first_index.checked_sub(1).map(|before| plan.workload.turns_after(before));
+    plan.first_index + begun.unwrap_or(0)
 }
 
 /// When requests are due by the plan; a closed loop has only its first ones, the others follow from ends.

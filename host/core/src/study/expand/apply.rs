@@ -383,6 +383,7 @@ impl Run<'_> {
         let made = settings::model(&values).and_then(|model| {
             let workload = settings::workload(&values)?;
             let traffic = settings::traffic(&values, self.study.traffic_table)?;
+            settings::sessions(&workload, traffic.as_ref())?;
             Ok(Part::new(&space.plugin.id, model, workload, traffic, &self.study.measure))
         });
         let part = made

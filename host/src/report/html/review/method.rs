@@ -112,6 +112,7 @@ fn workloads(results: &ResultSet) -> Vec<Vec<String>> {
         add("prompt tokens", length(it.workload.input_tokens.as_ref()));
         add("output tokens", length(it.workload.output_tokens.as_ref()));
         add("shared prefix, tokens", it.workload.shared_prefix_tokens.to_string());
+        add("turns of a session", it.workload.turns.to_string());
         add("traffic", it.traffic.as_deref().map_or_else(|| "offline".to_owned(), words));
     }
     values.into_iter().map(|(name, values)| vec![name.to_owned(), values.join("; ")]).collect()
