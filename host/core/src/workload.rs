@@ -85,8 +85,8 @@ impl Workload {
     /// Records that were used before come with their words or tokens rotated, so their length stays.
     pub fn unseen(&self, index: u64) -> Prompt {
         match self {
-            Self::Synthetic(synthetic) => synthetic.prompt(index),
             Self::Dataset(dataset) => dataset.unseen(index),
+            Self::Synthetic(_) | Self::Sessions(_) | Self::Replay(_) => self.prompt(index),
         }
     }
 }

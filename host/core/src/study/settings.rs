@@ -56,6 +56,7 @@ fn one() -> NonZeroU32 {
     NonZeroU32::MIN
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 fn is_one(turns: &NonZeroU32) -> bool {
     turns.get() == 1
 }
