@@ -105,7 +105,7 @@ Exit code 1: some requests failed.
 Examples:
   llem load http://127.0.0.1:8000/v1 --model MODEL --concurrency 16 --requests 200
   llem load https://api.example.org/v1 --model MODEL --rate 2 --api-key-env API_KEY
-  llem load http://127.0.0.1:8000/v1 --model MODEL --completions --token-ids --exact";
+  llem load http://127.0.0.1:8000/v1 --model MODEL --prompt token-ids --exact";
 
 const PARAMS_EXAMPLES: &str = "Examples:
   llem params                                  all backends
@@ -249,6 +249,17 @@ pub(crate) struct SloArgs {
     pub(crate) json: bool,
 }
 
+/// What `llem load` sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PromptKind {
+    /// A message of common words to `/chat/completions`.
+    Chat,
+    /// Common words to `/completions`.
+    Text,
+    /// Token ids, whose length is exact, to `/completions`.
+    TokenIds,
+}
+
 fn percent(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|it| *it > 0.0 && *it <= 100.0);
     number.ok_or_else(|| "expected a number above 0 and up to 100".to_owned())
@@ -277,12 +288,9 @@ pub(crate) struct LoadArgs {
     /// Output length in tokens
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) output_tokens: u32,
-    /// Use `/completions` instead of `/chat/completions`
-    #[arg(long)]
-    pub(crate) completions: bool,
-    /// Send prompts as token ids, whose length is exact, instead of common words
-    #[arg(long)]
-    pub(crate) token_ids: bool,
+    /// What is sent, and to which endpoint
+    #[arg(long, value_enum, default_value = "chat")]
+    pub(crate) prompt: PromptKind,
     /// Ask for exactly the output length (`ignore_eos`, `min_tokens`), which not every endpoint knows
     #[arg(long)]
     pub(crate) exact: bool,

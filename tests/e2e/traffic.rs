@@ -110,7 +110,10 @@ options = [{}, { "traffic.concurrency" = 1 }]
     for record in results.records() {
         modes.insert(format!("{:?}", record.mode));
         let log = results.requests(&record.trial).expect("it was kept");
-        let completed: Vec<_> = log.requests.iter().filter(|it| it.is_completed()).collect();
+        // The first request of each place of a closed loop asks for less, so that places do not run in step.
+        let first = usize::from(format!("{:?}", record.mode) == "Server");
+        let completed = log.requests.iter().skip(first).filter(|it| it.is_completed());
+        let completed: Vec<_> = completed.collect();
         assert!(completed.len() >= 4, "{:?}", record.mode);
         for request in completed {
             let counts = (request.input_tokens, request.output_tokens, request.contradiction);
@@ -189,14 +192,11 @@ fn a_load_on_a_running_endpoint_has_latencies_and_no_energy_and_keeps_its_key() 
     let first = chat["metrics"]["time_to_first_token_seconds"]["p50"]["point"].as_f64();
     assert!(first.is_some_and(|it| it >= 0.005), "{chat:#}");
 
-    let ids = load(&["--completions", "--token-ids", "--rate", "100", "--request-latency", "1h"]);
+    let ids = load(&["--prompt", "token-ids", "--rate", "100", "--request-latency", "1h"]);
     assert_eq!(ids.code, Some(0), "{}\n{}", ids.stderr, ids.stdout);
     for told in ["8 of 8 requests", "met: 8 of 8", "not measured"] {
         assert!(ids.stdout.contains(told), "{}", ids.stdout);
     }
-    let wrong = load(&["--token-ids"]);
-    assert_eq!(wrong.code, Some(2));
-    assert!(wrong.stderr.contains("--completions"), "{}", wrong.stderr);
     let unset = load(&["--api-key-env", "NO_SUCH_KEY"]);
     assert_eq!(unset.code, Some(2));
     assert!(unset.stderr.contains("`NO_SUCH_KEY` is not set"), "{}", unset.stderr);

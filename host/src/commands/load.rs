@@ -4,10 +4,7 @@ use std::fmt::Write as _;
 
 use llem_core::{
     arrival::Arrival,
-    latency::{
-        Distribution, Estimate, Request, RequestLog, Slo, Status, Window, WindowMetrics,
-        window_metrics,
-    },
+    latency::{Distribution, Estimate, RequestLog, Slo, Window, WindowMetrics, window_metrics},
     workload::{Form, Length, Synthetic, Workload},
 };
 use llem_load::{
@@ -18,7 +15,7 @@ use serde::Serialize;
 
 use super::{output, output_json};
 use crate::{
-    cli::LoadArgs,
+    cli::{LoadArgs, PromptKind},
     diagnostics::{Failure, printable},
     exit::ExitStatus,
 };
@@ -82,14 +79,17 @@ pub(crate) fn run(args: &LoadArgs) -> Result<ExitStatus, Failure> {
 fn plan(args: &LoadArgs) -> Result<Plan, Failure> {
     let target =
         Target::parse(&args.endpoint).map_err(|it| Failure::new(ExitStatus::Usage, &it))?;
-    let protocol =
-        if args.completions { Protocol::OpenAiCompletions } else { Protocol::OpenAiChat };
+    let (protocol, form) = match args.prompt {
+        PromptKind::Chat => (Protocol::OpenAiChat, Form::Words),
+        PromptKind::Text => (Protocol::OpenAiCompletions, Form::Words),
+        PromptKind::TokenIds => (Protocol::OpenAiCompletions, Form::TokenIds),
+    };
     let workload = Workload::Synthetic(Synthetic {
         vocabulary: VOCABULARY,
         input_tokens: Length::Exact(args.input_tokens),
         output_tokens: Length::Exact(args.output_tokens),
         shared_prefix_tokens: 0,
-        form: if args.token_ids { Form::TokenIds } else { Form::Words },
+        form,
         seed: args.seed,
     });
     let arrival = match args.rate {
@@ -122,12 +122,11 @@ fn key(variable: &str) -> Result<ApiKey, Failure> {
 
 fn refused(error: &LoadError) -> Failure {
     let status = match error {
-        LoadError::PromptForm { .. } | LoadError::Arrival(_) => ExitStatus::Usage,
+        LoadError::Arrival(_) => ExitStatus::Usage,
         _ => ExitStatus::Environment,
     };
     let failure = Failure::new(status, error);
     match error {
-        LoadError::PromptForm { .. } => failure.hint("token ids need `--completions`"),
         LoadError::Tls(_) => failure.hint("`--authorities FILE` names certificates to trust"),
         _ => failure,
     }
@@ -190,6 +189,8 @@ fn shown(answer: &Answer<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use llem_core::latency::{Request, Status};
+
     use super::*;
 
     #[test]

@@ -209,7 +209,7 @@ mod tests {
         let text = |it: &str| Prompt { content: Content::Text(it.into()), output_tokens: 1 };
         let tokens = Prompt { content: Content::Tokens(vec![1, 2, 3, 4]), output_tokens: 1 };
         let prompts = [texts.map(text).to_vec(), vec![tokens]].concat();
-        let dataset = Dataset::in_order(prompts.clone()).unwrap();
+        let dataset = Dataset { prompts: prompts.clone() };
         let unseen: Vec<Prompt> = (0..12).map(|index| dataset.unseen(index)).collect();
         assert_eq!(unseen[..3], prompts);
         assert_eq!(unseen[3], text("two three fourone "));
