@@ -86,7 +86,7 @@ pub(super) fn run(
 fn named(space: &Space<'_>, several: bool, label: String) -> String {
     let plugin = &space.plugin.id;
     match (label.is_empty(), several) {
-        (true, _) => plugin.to_string(),
+        (true, _) => plugin.clone(),
         (false, true) => format!("{plugin} {label}"),
         (false, false) => label,
     }
