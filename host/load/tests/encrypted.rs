@@ -113,7 +113,7 @@ fn plan(url: &str) -> Plan {
     let arrival = Arrival::ClosedLoop { concurrency: 4 };
     let mut plan = Plan::new(target, Protocol::OpenAiCompletions, "fake", workload, arrival);
     plan.stop = Stop::After(12);
-    plan.request_timeout = Duration::from_secs(60);
+    plan.request_timeout = Duration::from_mins(1);
     plan.authorities = Some(file("authority.pem"));
     plan.api_key = Some(ApiKey::new("not-so-secret".to_owned()));
     plan

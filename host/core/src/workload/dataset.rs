@@ -24,6 +24,11 @@ impl Dataset {
         Some(Self { prompts })
     }
 
+    /// Keeps records in their own order; none where there are no records.
+    pub fn in_order(prompts: Vec<Prompt>) -> Option<Self> {
+        (!prompts.is_empty()).then_some(Self { prompts })
+    }
+
     /// The prompt of the request with this index; the records start anew when used up.
     pub fn prompt(&self, index: u64) -> Prompt {
         let count = u64::try_from(self.prompts.len()).unwrap_or(u64::MAX);
@@ -209,7 +214,7 @@ mod tests {
         let text = |it: &str| Prompt { content: Content::Text(it.into()), output_tokens: 1 };
         let tokens = Prompt { content: Content::Tokens(vec![1, 2, 3, 4]), output_tokens: 1 };
         let prompts = [texts.map(text).to_vec(), vec![tokens]].concat();
-        let dataset = Dataset { prompts: prompts.clone() };
+        let dataset = Dataset::in_order(prompts.clone()).unwrap();
         let unseen: Vec<Prompt> = (0..12).map(|index| dataset.unseen(index)).collect();
         assert_eq!(unseen[..3], prompts);
         assert_eq!(unseen[3], text("two three fourone "));
