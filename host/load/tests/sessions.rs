@@ -114,7 +114,7 @@ fn a_client_that_is_kept_from_its_work_is_named() {
         log
     });
     let log = log.expect("no panic").expect("the load runs");
-    assert!(log.requests.iter().all(|request| request.is_completed()));
+    assert!(log.requests.iter().all(llem_core::latency::Request::is_completed));
     let scheduled = log.requests.iter().map(|request| request.scheduled_ns - log.started_ns);
     assert!(scheduled.eq((0..500).map(|place| place * 1_000_000)), "the schedule is kept");
     let client = window_metrics(&log, whole(&log), None, 1).client;
