@@ -8,7 +8,11 @@ use crate::{diagnostics::Failure, exit::ExitStatus};
 
 type Main = fn(Vec<OsString>) -> ExitCode;
 
-const LINKED: &[(&str, Main)] = &[("candle", |args| llem_candle::main(args.into_iter()))];
+const LINKED: &[(&str, Main)] = &[
+    ("candle", |args| llem_candle::main(args.into_iter())),
+    // Generates nothing: what a plugin's author tries a first study on.
+    ("fake", |args| llem_fake_engine::main(args.into_iter())),
+];
 
 /// Runs a linked engine: its name, then its arguments.
 pub(crate) fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {

@@ -8,6 +8,7 @@ mod dispatcher;
 mod drive;
 mod engine;
 mod failure;
+mod listener;
 mod observe;
 mod offline;
 mod prepare;

@@ -16,6 +16,12 @@ fn has(flaw: &str) -> bool {
     text[5..].starts_with(flaw.as_bytes()) && text[5 + flaw.len()] == b'.'
 }
 
+/// The port of an engine that runs already, with `attach-PORT` in place of a flaw.
+fn port() -> Option<u16> {
+    let text = std::str::from_utf8(std::hint::black_box(&FLAW)).ok()?;
+    text[5..].strip_prefix("attach-")?.trim_end_matches('.').parse().ok()
+}
+
 struct Flawed;
 
 const SIZE: &str = "engine.size";
@@ -24,11 +30,16 @@ impl Backend for Flawed {
     fn describe() -> Descriptor {
         let id = if has("bad-id") { "Flawed!" } else { "flawed" };
         let version = if has("version") { "1" } else { "1.0.0" };
-        Descriptor::new(id, "Flawed", version, "Has one flaw at a time.")
+        let plugin = Descriptor::new(id, "Flawed", version, "Has one flaw at a time.")
             .with_modes(&[Mode::Server])
             .with_runners(&[Runner::Process])
             .allowing(Permission::Program("flawed-server".to_owned()))
-            .allowing(Permission::EnvSet("FLAWED_*".to_owned()))
+            .allowing(Permission::EnvSet("FLAWED_*".to_owned()));
+        if port().is_some() || has("attach-starts") {
+            plugin.allowing(Permission::Network("to an engine that runs already".to_owned()))
+        } else {
+            plugin
+        }
     }
 
     fn releases() -> Vec<EngineRelease> {
@@ -95,6 +106,11 @@ impl Backend for Flawed {
     fn plan(config: &Config, context: &Context) -> Result<LaunchPlan, Error> {
         let program = if has("program") { "bash" } else { "flawed-server" };
         let drive = Drive::completions(&context.model.id, TABLE.fields(config, Phase::Request));
+        if let Some(port) = port() {
+            let step = Step::attached("endpoint", "Endpoint", drive);
+            let url = format!("http://127.0.0.1:{port}");
+            return Ok(LaunchPlan::of(step, config).attached_to(url));
+        }
         let mut step = Step::subject("serve", "Server", Program::Named(program.to_owned()), drive)
             .with_args([arg("--port=").port()])
             .ready_on_health("/health", 60_000);
@@ -113,7 +129,8 @@ impl Backend for Flawed {
         if has("memory") {
             drop(std::hint::black_box(vec![1_u8; 512 << 20]));
         }
-        Ok(LaunchPlan::of(step, config))
+        let plan = LaunchPlan::of(step, config);
+        Ok(if has("attach-starts") { plan.attached_to("http://127.0.0.1:1") } else { plan })
     }
 
     fn parse(_: &Config, _: &Context, output: &RunOutput) -> Result<Observation, Error> {

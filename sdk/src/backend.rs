@@ -10,7 +10,9 @@ use crate::{
 
 /// A backend plugin: who it is, what can be set, what to run, what came of it.
 ///
-/// Every function is pure: the same input gives the same output.
+/// Every function is pure: the same input gives the same output. It is the whole contract, four functions of
+/// which most plugins need; an engine with an OpenAI-compatible server needs three of [`Server`](crate::Server).
+/// The example in the [crate's documentation](crate) implements it.
 pub trait Backend {
     /// Who the plugin is and what its plans may contain.
     fn describe() -> Descriptor;
@@ -59,7 +61,7 @@ pub trait Backend {
     }
 }
 
-/// A [`Backend`] as the component exports it.
+/// A [`Backend`] as the component exports it; [`export!`](crate::export) makes use of it.
 #[derive(Debug)]
 pub struct Exported<B>(PhantomData<B>);
 
@@ -141,6 +143,11 @@ impl Error {
     }
 
     /// No schema for this release.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// assert_eq!(Error::unknown_release("9").kind, ErrorKind::UnknownRelease);
+    /// ```
     pub fn unknown_release(release: &str) -> Self {
         Self::new(
             ErrorKind::UnknownRelease,
@@ -149,11 +156,22 @@ impl Error {
     }
 
     /// A combination that the plugin does not support.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// assert_eq!(Error::unsupported("no offline mode").message, "no offline mode");
+    /// ```
     pub fn unsupported(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unsupported, message)
     }
 
     /// Names the parameter at fault.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let error = Error::unsupported("too large").at("engine.size");
+    /// assert_eq!(error.path.as_deref(), Some("engine.size"));
+    /// ```
     #[must_use]
     pub fn at(mut self, path: &str) -> Self {
         self.path = Some(path.to_owned());
@@ -161,6 +179,12 @@ impl Error {
     }
 
     /// Says what the user can do.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let error = Error::unsupported("too large").with_hint("at most 9");
+    /// assert_eq!(error.hint.as_deref(), Some("at most 9"));
+    /// ```
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

@@ -15,11 +15,23 @@ pub struct Config(Vec<Setting>);
 
 impl Config {
     /// The value at a path.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let config = Config::from_iter([("a.b", 1)]);
+    /// assert_eq!(config.get("a.b"), Some(&Value::Integer(1)));
+    /// ```
     pub fn get(&self, path: &str) -> Option<&Value> {
         self.0.iter().find(|setting| setting.path == path).map(|setting| &setting.value)
     }
 
     /// The text at a path; none where it is absent or no text.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let config = Config::from_iter([("a.b", 1)]);
+    /// assert_eq!(config.text("a.b"), None);
+    /// ```
     pub fn text(&self, path: &str) -> Option<&str> {
         match self.get(path) {
             Some(Value::Text(text)) => Some(text),
@@ -28,6 +40,12 @@ impl Config {
     }
 
     /// The integer at a path; none where it is absent or no integer.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let config = Config::from_iter([("a.b", 1)]);
+    /// assert_eq!(config.integer("a.b"), Some(1));
+    /// ```
     pub fn integer(&self, path: &str) -> Option<i64> {
         match self.get(path) {
             Some(Value::Integer(integer)) => Some(*integer),
@@ -36,6 +54,12 @@ impl Config {
     }
 
     /// The truth value at a path; none where it is absent or none.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let config = Config::from_iter([("a.b", true)]);
+    /// assert_eq!(config.boolean("a.b"), Some(true));
+    /// ```
     pub fn boolean(&self, path: &str) -> Option<bool> {
         match self.get(path) {
             Some(Value::Boolean(boolean)) => Some(*boolean),
@@ -44,11 +68,23 @@ impl Config {
     }
 
     /// All settings, in the host's order.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let config = Config::from_iter([("a.b", 1), ("a.c", 2)]);
+    /// assert_eq!(config.iter().count(), 2);
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.0.iter().map(|setting| (setting.path.as_str(), &setting.value))
     }
 
     /// Sets a value and returns the one that was there.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let mut config = Config::from_iter([("a.b", 1)]);
+    /// assert_eq!(config.set("a.b", 2), Some(Value::Integer(1)));
+    /// ```
     pub fn set(&mut self, path: &str, value: impl Into<Value>) -> Option<Value> {
         let value = value.into();
         if let Some(setting) = self.0.iter_mut().find(|setting| setting.path == path) {
@@ -59,6 +95,12 @@ impl Config {
     }
 
     /// Removes a value and returns it.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let mut config = Config::from_iter([("a.b", 1)]);
+    /// assert_eq!(config.remove("a.b"), Some(Value::Integer(1)));
+    /// ```
     pub fn remove(&mut self, path: &str) -> Option<Value> {
         let at = self.0.iter().position(|setting| setting.path == path)?;
         Some(self.0.remove(at).value)

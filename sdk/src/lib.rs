@@ -57,6 +57,8 @@
 
 mod argument;
 mod backend;
+#[cfg(feature = "build")]
+pub mod build;
 mod config;
 mod identity;
 pub mod log;
@@ -98,6 +100,12 @@ pub use wit::exports::llem::backend::{
 pub use wit::llem::backend::types::{Error, ErrorKind, Field, Mode, Runner, Setting, Value};
 
 /// One element of an argument vector, joined from its parts.
+///
+/// ```
+/// # use llem_sdk::prelude::*;
+/// let element: Arg = arg("--x=1").into();
+/// assert_eq!(element, [ArgPart::Literal("--x=1".to_owned())]);
+/// ```
 pub type Arg = Vec<ArgPart>;
 
 /// Everything that a plugin needs, for `use llem_sdk::prelude::*`.

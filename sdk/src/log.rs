@@ -3,16 +3,28 @@
 use crate::wit::llem::backend::host::Level;
 
 /// Says something to every user.
+///
+/// ```
+/// llem_sdk::log::warn("this release is not tested");
+/// ```
 pub fn warn(message: &str) {
     send(Level::Warn, message);
 }
 
 /// Says something to a curious user.
+///
+/// ```
+/// llem_sdk::log::info("the table has 12 rows");
+/// ```
 pub fn info(message: &str) {
     send(Level::Info, message);
 }
 
 /// Says something to the plugin's author.
+///
+/// ```
+/// llem_sdk::log::debug("plan of an empty configuration");
+/// ```
 pub fn debug(message: &str) {
     send(Level::Debug, message);
 }

@@ -3,6 +3,13 @@
 use crate::{Failure, Measure, Observation, RunOutput};
 
 /// A trace that a failure leaves in an engine's log.
+///
+/// ```
+/// # use llem_sdk::prelude::*;
+/// let pattern = LogPattern { any_of: &["out of memory"], kind: "out-of-memory", hint: None, permanent: true };
+/// let output = RunOutput { log_tail: "CUDA out of memory\n".to_owned(), ..RunOutput::default() };
+/// assert_eq!(Failure::in_log(&output, &[pattern]).unwrap().kind, "out-of-memory");
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct LogPattern {
     /// Texts of which one must occur in a line, whatever the case of its ASCII letters; stated in lower case.
@@ -46,6 +53,12 @@ impl Failure {
 
     /// A crash with the last line of the log; none where the engine ended well or the host
     /// stopped it.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let output = RunOutput { exit_code: Some(1), log_tail: "boom\n".to_owned(), ..RunOutput::default() };
+    /// assert_eq!(Failure::crash(&output).unwrap().message, "ended with exit code 1: boom");
+    /// ```
     pub fn crash(output: &RunOutput) -> Option<Self> {
         if output.stopped_by_host || (output.exit_code == Some(0) && output.signal.is_none()) {
             return None;
@@ -92,6 +105,11 @@ impl Default for Observation {
 
 impl Measure {
     /// A quantity; its name ends in the unit.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// assert_eq!(Measure::new("weights_bytes", 1e9, "bytes").unit, "bytes");
+    /// ```
     pub fn new(name: &str, value: f64, unit: &str) -> Self {
         Self { name: name.to_owned(), value, unit: unit.to_owned() }
     }

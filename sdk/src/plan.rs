@@ -8,6 +8,14 @@ use crate::{
 
 impl LaunchPlan {
     /// A plan of one step, the subject, with a configuration as its effective one.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # let drive = Drive::completions("m", Vec::new());
+    /// # let step = Step::subject("serve", "Server", Program::Named("server".to_owned()), drive);
+    /// let plan = LaunchPlan::of(step, &Config::from_iter([("engine.size", 1)]));
+    /// assert_eq!((plan.steps.len(), plan.effective.len()), (1, 1));
+    /// ```
     pub fn of(subject: Step, effective: &Config) -> Self {
         Self {
             steps: vec![subject],
@@ -19,13 +27,46 @@ impl LaunchPlan {
     }
 
     /// Puts a prepare step before the subject, after earlier prepare steps.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # let drive = Drive::completions("m", Vec::new());
+    /// # let step = Step::subject("serve", "Server", Program::Named("server".to_owned()), drive);
+    /// let build = Step::prepare("build", "Build", Program::Named("builder".to_owned()), Prepare { produces: None }, 60_000);
+    /// let plan = LaunchPlan::of(step, &Config::default()).after(build);
+    /// assert_eq!(plan.steps[0].id, "build");
+    /// ```
     #[must_use]
     pub fn after(mut self, prepare: Step) -> Self {
         self.steps.insert(self.steps.len() - 1, prepare);
         self
     }
 
+    /// Measures the engine that runs already at an address, `http://host:port` without a path, instead
+    /// of starting one. The subject is [`Step::attached`]; the descriptor asks for
+    /// [`Permission::Network`](crate::Permission::Network).
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let step = Step::attached("endpoint", "Endpoint", Drive::completions("m", Vec::new()));
+    /// let plan = LaunchPlan::of(step, &Config::default()).attached_to("http://127.0.0.1:8000");
+    /// assert_eq!(plan.extra[0].0, "attach");
+    /// ```
+    #[must_use]
+    pub fn attached_to(mut self, url: impl Into<String>) -> Self {
+        self.extra.push(("attach".to_owned(), url.into()));
+        self
+    }
+
     /// Adds a note for the record.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # let drive = Drive::completions("m", Vec::new());
+    /// # let step = Step::subject("serve", "Server", Program::Named("server".to_owned()), drive);
+    /// let plan = LaunchPlan::of(step, &Config::default()).with_note("one replica only");
+    /// assert_eq!(plan.notes, ["one replica only"]);
+    /// ```
     #[must_use]
     pub fn with_note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());
@@ -35,11 +76,23 @@ impl LaunchPlan {
 
 impl Drive {
     /// `/v1/completions` of an OpenAI-compatible server that reports usage in its stream.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let Drive::Http(api) = Drive::completions("m", Vec::new()) else { unreachable!() };
+    /// assert_eq!((api.protocol.as_str(), api.base_path.as_str()), ("openai-completions", "/v1"));
+    /// ```
     pub fn completions(served_model: &str, body: Vec<Field>) -> Self {
         Self::openai("openai-completions", served_model, body)
     }
 
     /// `/v1/chat/completions` of an OpenAI-compatible server that reports usage in its stream.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let Drive::Http(api) = Drive::chat("m", Vec::new()) else { unreachable!() };
+    /// assert_eq!(api.protocol, "openai-chat");
+    /// ```
     pub fn chat(served_model: &str, body: Vec<Field>) -> Self {
         Self::openai("openai-chat", served_model, body)
     }
@@ -55,11 +108,24 @@ impl Drive {
     }
 
     /// A worker of `llem-batch/1` that gets the whole workload in one batch.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let load = vec![Field::new("dtype", "bfloat16")];
+    /// let Drive::Batch(api) = Drive::batch(load, Vec::new()) else { unreachable!() };
+    /// assert_eq!(api.protocol, "llem-batch/1");
+    /// ```
     pub fn batch(load: Vec<Field>, body: Vec<Field>) -> Self {
         Self::Batch(BatchApi { protocol: "llem-batch/1".to_owned(), load, body, batch_size: None })
     }
 
     /// Limits the prompts of one batch; no effect on servers.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let drive = Drive::batch(Vec::new(), Vec::new()).with_batch_size(Some(32));
+    /// assert!(matches!(drive, Drive::Batch(api) if api.batch_size == Some(32)));
+    /// ```
     #[must_use]
     pub fn with_batch_size(mut self, prompts: Option<u32>) -> Self {
         if let Self::Batch(api) = &mut self {
@@ -74,6 +140,13 @@ impl Step {
     /// `SIGTERM` and killed ten seconds later.
     ///
     /// An engine that is driven over HTTP also needs [`Step::ready_on_health`] or another probe.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let drive = Drive::completions("m", Vec::new());
+    /// let step = Step::subject("serve", "Server", Program::Named("server".to_owned()), drive);
+    /// assert_eq!(step.network, Network::Local);
+    /// ```
     pub fn subject(id: &str, title: &str, program: Program, drive: Drive) -> Self {
         let network = if matches!(drive, Drive::Http(_)) { Network::Local } else { Network::None };
         let role = Role::Subject(Subject { drive, metrics: None, inspections: Vec::new() });
@@ -87,7 +160,29 @@ impl Step {
         )
     }
 
+    /// An engine that somebody else has started, for [`LaunchPlan::attached_to`].
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let step = Step::attached("endpoint", "Endpoint", Drive::chat("m", Vec::new()));
+    /// assert_eq!(step.readiness.probes, [Probe::Tcp]);
+    /// ```
+    pub fn attached(id: &str, title: &str, drive: Drive) -> Self {
+        let mut step = Self::subject(id, title, Program::Entrypoint, drive);
+        step.network = Network::Outbound;
+        // It runs already, so it is either there or not.
+        step.readiness.deadline_ms = 30_000;
+        step.readiness.probes.push(Probe::Tcp);
+        step
+    }
+
     /// A step that runs to its end before the next one starts.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let step = Step::prepare("build", "Build", Program::Named("builder".to_owned()), Prepare { produces: None }, 60_000);
+    /// assert_eq!(step.readiness.probes, [Probe::Exits]);
+    /// ```
     pub fn prepare(
         id: &str,
         title: &str,
@@ -128,6 +223,14 @@ impl Step {
     }
 
     /// Runs in a container of an image.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # let drive = Drive::completions("m", Vec::new());
+    /// # let step = Step::subject("serve", "Server", Program::Named("server".to_owned()), drive);
+    /// let step = step.in_container(ImageRef::tagged("docker.io/example/server", "v1"));
+    /// assert_eq!(step.runner, Runner::Container);
+    /// ```
     #[must_use]
     pub fn in_container(mut self, image: ImageRef) -> Self {
         self.runner = Runner::Container;
@@ -136,6 +239,14 @@ impl Step {
     }
 
     /// Appends arguments.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # let drive = Drive::completions("m", Vec::new());
+    /// # let step = Step::subject("serve", "Server", Program::Named("server".to_owned()), drive);
+    /// let step = step.with_args([arg("--port=").port()]);
+    /// assert_eq!(llem_sdk::testing::argv(&step), ["--port={port}"]);
+    /// ```
     #[must_use]
     pub fn with_args(mut self, args: impl IntoIterator<Item = impl Into<Arg>>) -> Self {
         self.command.args.extend(args.into_iter().map(Into::into));
@@ -143,6 +254,13 @@ impl Step {
     }
 
     /// Sets an environment variable to a literal.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # let drive = Drive::completions("m", Vec::new());
+    /// # let step = Step::subject("serve", "Server", Program::Named("server".to_owned()), drive);
+    /// assert_eq!(step.with_env("SERVER_LOG", "debug").env[0].name, "SERVER_LOG");
+    /// ```
     #[must_use]
     pub fn with_env(self, name: &str, value: impl Into<String>) -> Self {
         self.with_env_vars([EnvVar {
@@ -152,6 +270,14 @@ impl Step {
     }
 
     /// Appends environment variables.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # let drive = Drive::completions("m", Vec::new());
+    /// # let step = Step::subject("serve", "Server", Program::Named("server".to_owned()), drive);
+    /// let token = EnvVar { name: "HF_TOKEN".to_owned(), value: EnvValue::Secret("hf-token".to_owned()) };
+    /// assert_eq!(step.with_env_vars([token]).env.len(), 1);
+    /// ```
     #[must_use]
     pub fn with_env_vars(mut self, vars: impl IntoIterator<Item = EnvVar>) -> Self {
         self.env.extend(vars);
@@ -159,6 +285,14 @@ impl Step {
     }
 
     /// Adds a file to the scratch directory.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # let drive = Drive::completions("m", Vec::new());
+    /// # let step = Step::subject("serve", "Server", Program::Named("server".to_owned()), drive);
+    /// let step = step.with_file("a.json", "{}").with_args([arg("--config=").file("a.json")]);
+    /// assert_eq!(step.files[0].contents, b"{}");
+    /// ```
     #[must_use]
     pub fn with_file(mut self, name: &str, contents: impl Into<Vec<u8>>) -> Self {
         self.files.push(File {
@@ -170,6 +304,13 @@ impl Step {
     }
 
     /// Asks for devices.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # let drive = Drive::completions("m", Vec::new());
+    /// # let step = Step::subject("serve", "Server", Program::Named("server".to_owned()), drive);
+    /// assert_eq!(step.with_gpus(2).gpus.count, 2);
+    /// ```
     #[must_use]
     pub fn with_gpus(mut self, count: u32) -> Self {
         self.gpus.count = count;
@@ -177,6 +318,14 @@ impl Step {
     }
 
     /// Appends patterns to look for in the output.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # let drive = Drive::completions("m", Vec::new());
+    /// # let step = Step::subject("serve", "Server", Program::Named("server".to_owned()), drive);
+    /// let step = step.with_signals([LogSignal::new("ready", "up", "listening on")]);
+    /// assert_eq!(step.signals.len(), 1);
+    /// ```
     #[must_use]
     pub fn with_signals(mut self, signals: impl IntoIterator<Item = LogSignal>) -> Self {
         self.signals.extend(signals);
@@ -184,6 +333,14 @@ impl Step {
     }
 
     /// Adds a request made after readiness and after the last window; no effect on prepare steps.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # let drive = Drive::completions("m", Vec::new());
+    /// # let step = Step::subject("serve", "Server", Program::Named("server".to_owned()), drive);
+    /// let step = step.with_inspection(HttpRequest::get("version", "/version"));
+    /// assert!(matches!(step.role, Role::Subject(it) if it.inspections.len() == 1));
+    /// ```
     #[must_use]
     pub fn with_inspection(mut self, request: HttpRequest) -> Self {
         if let Role::Subject(subject) = &mut self.role {
@@ -193,6 +350,14 @@ impl Step {
     }
 
     /// Names the Prometheus page and what to keep of it; no effect on prepare steps.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # let drive = Drive::completions("m", Vec::new());
+    /// # let step = Step::subject("serve", "Server", Program::Named("server".to_owned()), drive);
+    /// let step = step.with_prometheus("/metrics", [MetricSeries::gauge("server_running", "requests_running")]);
+    /// assert!(matches!(step.role, Role::Subject(it) if it.metrics.is_some()));
+    /// ```
     #[must_use]
     pub fn with_prometheus(
         mut self,
@@ -210,6 +375,14 @@ impl Step {
     }
 
     /// Counts as ready once a path answers with 200, tried five times a second.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # let drive = Drive::completions("m", Vec::new());
+    /// # let step = Step::subject("serve", "Server", Program::Named("server".to_owned()), drive);
+    /// let step = step.ready_on_health("/health", 60_000);
+    /// assert_eq!(step.readiness.deadline_ms, 60_000);
+    /// ```
     #[must_use]
     pub fn ready_on_health(mut self, path: &str, deadline_ms: u32) -> Self {
         let mut request = HttpRequest::get("health", path);
@@ -219,7 +392,28 @@ impl Step {
         self
     }
 
+    /// Sets the time until it must be ready.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # let drive = Drive::completions("m", Vec::new());
+    /// # let step = Step::subject("serve", "Server", Program::Named("server".to_owned()), drive);
+    /// assert_eq!(step.with_deadline(5_000).readiness.deadline_ms, 5_000);
+    /// ```
+    #[must_use]
+    pub fn with_deadline(mut self, milliseconds: u32) -> Self {
+        self.readiness.deadline_ms = milliseconds;
+        self
+    }
+
     /// Sets the time until everything left is killed.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # let drive = Drive::completions("m", Vec::new());
+    /// # let step = Step::subject("serve", "Server", Program::Named("server".to_owned()), drive);
+    /// assert_eq!(step.with_grace(30_000).stop.grace_ms, 30_000);
+    /// ```
     #[must_use]
     pub fn with_grace(mut self, milliseconds: u32) -> Self {
         self.stop.grace_ms = milliseconds;
@@ -229,6 +423,11 @@ impl Step {
 
 impl HttpRequest {
     /// A GET request.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// assert_eq!(HttpRequest::get("models", "/v1/models").method, "GET");
+    /// ```
     pub fn get(id: &str, path: &str) -> Self {
         Self {
             id: id.to_owned(),
@@ -259,6 +458,12 @@ impl LogSignal {
     }
 
     /// Gives a capture group to a setting's path or a metric's name.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let signal = LogSignal::new("observe", "kv", r"(?<n>\d+) blocks").capturing("n", "kv_cache_blocks");
+    /// assert_eq!(signal.captures[0].0, "n");
+    /// ```
     #[must_use]
     pub fn capturing(mut self, group: &str, target: &str) -> Self {
         self.captures.push((group.to_owned(), target.to_owned()));
@@ -268,16 +473,32 @@ impl LogSignal {
 
 impl MetricSeries {
     /// A series that takes any value.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// assert_eq!(MetricSeries::gauge("server_running", "requests_running").target, "requests_running");
+    /// ```
     pub fn gauge(name: &str, target: &str) -> Self {
         Self::new(name, target, SeriesKind::Gauge)
     }
 
     /// A series that only grows.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// assert_eq!(MetricSeries::counter("server_tokens_total", "generation_tokens").scale, 1.0);
+    /// ```
     pub fn counter(name: &str, target: &str) -> Self {
         Self::new(name, target, SeriesKind::Counter)
     }
 
     /// A series of buckets with sum and count.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let series = MetricSeries::histogram("server_queue_seconds", "queue_time");
+    /// assert_eq!(series.name, "server_queue_seconds");
+    /// ```
     pub fn histogram(name: &str, target: &str) -> Self {
         Self::new(name, target, SeriesKind::Histogram)
     }
@@ -294,6 +515,12 @@ impl MetricSeries {
     }
 
     /// Sets the factor to llem's unit and names that unit.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let series = MetricSeries::gauge("server_cache_percent", "kv_cache_usage_ratio").scaled(0.01, "ratio");
+    /// assert_eq!(series.unit.as_deref(), Some("ratio"));
+    /// ```
     #[must_use]
     pub fn scaled(mut self, factor: f64, unit: &str) -> Self {
         self.scale = factor;
@@ -302,6 +529,12 @@ impl MetricSeries {
     }
 
     /// Keeps only samples that carry a label.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let series = MetricSeries::gauge("server_requests", "requests_running").labelled("state", "running");
+    /// assert_eq!(series.labels.len(), 1);
+    /// ```
     #[must_use]
     pub fn labelled(mut self, name: &str, value: &str) -> Self {
         self.labels.push((name.to_owned(), value.to_owned()));

@@ -81,6 +81,12 @@ pub trait Server {
 }
 
 /// What most engines print before they give up.
+///
+/// ```
+/// # use llem_sdk::prelude::*;
+/// let output = RunOutput { log_tail: "bind: Address already in use\n".to_owned(), ..RunOutput::default() };
+/// assert_eq!(Failure::in_log(&output, COMMON_FAILURES).unwrap().kind, "port-in-use");
+/// ```
 pub const COMMON_FAILURES: &[LogPattern] = &[
     LogPattern {
         any_of: &["out of memory", "failed to allocate", "cannot allocate memory"],
@@ -108,7 +114,7 @@ pub const COMMON_FAILURES: &[LogPattern] = &[
     },
 ];
 
-/// A [`Server`] as a [`Backend`].
+/// A [`Server`] as a [`Backend`], for [`export_server!`](crate::export_server) and for tests: see [`Server`].
 #[derive(Debug)]
 pub struct Served<S>(PhantomData<S>);
 
@@ -155,11 +161,33 @@ impl<S: Server> Backend for Served<S> {
 
 impl Command {
     /// A granted program, without arguments yet.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// assert_eq!(Command::named("server").program, Program::Named("server".to_owned()));
+    /// ```
     pub fn named(program: &str) -> Self {
         Self { program: Program::Named(program.to_owned()), args: Vec::new() }
     }
 
+    /// An engine that is linked into llem, such as the stand-in `fake`, without arguments yet.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let command = Command::bundled("fake").with_args([arg("").port()]);
+    /// assert_eq!(command.args.len(), 1);
+    /// ```
+    pub fn bundled(engine: &str) -> Self {
+        Self { program: Program::Bundled(engine.to_owned()), args: Vec::new() }
+    }
+
     /// Appends arguments.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let command = Command::named("server").with_args([arg("--model=").model(), arg("--port=").port()]);
+    /// assert_eq!(command.args.len(), 2);
+    /// ```
     #[must_use]
     pub fn with_args(mut self, args: impl IntoIterator<Item = impl Into<Arg>>) -> Self {
         self.args.extend(args.into_iter().map(Into::into));

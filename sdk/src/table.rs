@@ -13,7 +13,7 @@ pub use rows::{
 
 use crate::UnknownPolicy;
 
-/// The parameter space of one engine release.
+/// The parameter space of one engine release. The example in the [crate's documentation](crate) has one.
 #[derive(Clone, Copy, Debug)]
 pub struct SchemaTable {
     /// Engine release that this describes.
@@ -32,6 +32,19 @@ pub struct SchemaTable {
 
 impl SchemaTable {
     /// The parameter at a path.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # static TABLE: SchemaTable = SchemaTable {
+    /// #     release: "1", sections: &[], rules: &[], code_rules: false, unknown: UnknownPolicy::Reject,
+    /// #     parameters: &[
+    /// #         Param::new("engine.size", &[int(1, 9)], Fallback::Fixed(Val::Int(3))).flag("--size"),
+    /// #         Param::new("engine.quiet", &[Type::Boolean], Fallback::Engine("")).native(Native::Env("QUIET")),
+    /// #         Param::new("sampling.top_k", &[int(0, 9)], Fallback::Engine("")).request("top_k"),
+    /// #     ],
+    /// # };
+    /// assert!(TABLE.parameter("engine.size").is_some());
+    /// ```
     pub fn parameter(&self, path: &str) -> Option<&'static Param> {
         self.parameters.iter().find(|it| it.path == path)
     }

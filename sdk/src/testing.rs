@@ -10,6 +10,11 @@ pub use conformance::{Flaw, check};
 use crate::{Arg, ArgPart, Context, Mode, ModelRef, ModelSource, Runner, Step};
 
 /// A context with a local model of random weights, one request in flight and seed 42.
+///
+/// ```
+/// # use llem_sdk::prelude::*;
+/// assert_eq!(llem_sdk::testing::context("1.0.0", Mode::Server).seed, Some(42));
+/// ```
 pub fn context(release: &str, mode: Mode) -> Context {
     Context {
         release: release.to_owned(),
@@ -32,11 +37,23 @@ pub fn context(release: &str, mode: Mode) -> Context {
 }
 
 /// The arguments of a step, with `{model}`, `{port}` and the like for what the host fills in.
+///
+/// ```
+/// # use llem_sdk::prelude::*;
+/// # let drive = Drive::completions("m", Vec::new());
+/// # let step = Step::subject("serve", "Server", Program::Named("server".to_owned()), drive);
+/// assert_eq!(llem_sdk::testing::argv(&step.with_args([arg("--port=").port()])), ["--port={port}"]);
+/// ```
 pub fn argv(step: &Step) -> Vec<String> {
     step.command.args.iter().map(shown).collect()
 }
 
 /// One argument as [`argv`] shows it.
+///
+/// ```
+/// # use llem_sdk::prelude::*;
+/// assert_eq!(llem_sdk::testing::shown(&arg("--model=").model().into()), "--model={model}");
+/// ```
 pub fn shown(arg: &Arg) -> String {
     arg.iter()
         .map(|part| match part {

@@ -75,6 +75,11 @@ impl Value {
 
 impl Field {
     /// A value under the engine's own name.
+    ///
+    /// ```
+    /// # use llem_sdk::Field;
+    /// assert_eq!(Field::new("top_k", 5).name, "top_k");
+    /// ```
     pub fn new(name: impl Into<String>, value: impl Into<Value>) -> Self {
         Self { name: name.into(), value: value.into() }
     }

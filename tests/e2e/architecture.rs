@@ -250,3 +250,22 @@ fn no_file_exceeds_800_lines() {
         .collect();
     assert!(long.is_empty(), "{long:#?}");
 }
+
+#[test]
+fn every_public_function_of_the_sdk_has_an_example() {
+    for file in rust_files(&root().join("sdk/src")) {
+        let text = fs::read_to_string(&file).expect("readable");
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let mut has_example = false;
+        for line in code.lines().map(str::trim) {
+            if line.starts_with("///") {
+                has_example |= line.contains("```");
+            } else if !line.starts_with("#[") {
+                let is_function = line.starts_with("pub fn ") || line.starts_with("pub const fn ");
+                let refers = line.contains("fn check<B: Backend>");
+                assert!(!is_function || has_example || refers, "{}: {line}", file.display());
+                has_example = false;
+            }
+        }
+    }
+}

@@ -5,6 +5,7 @@ mod attacks;
 mod cli;
 mod cluster;
 mod documents;
+mod endpoint;
 mod energy;
 mod failure;
 mod grants;

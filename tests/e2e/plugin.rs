@@ -1,6 +1,23 @@
 //! `llem plugin`: testing backends.
 
+use llem_sdk::SchemaTable;
+
 use crate::workspace;
+
+/// What a build script makes of the parameters of an example.
+const MADE: &str = include_str!("../fixtures/schema-file.rs.in");
+static TABLE: SchemaTable = include!("../fixtures/schema-file.rs.in");
+
+#[test]
+fn a_file_of_parameters_becomes_a_table_that_compiles() {
+    let file = include_str!("../../examples/llamacpp-plugin/parameters.toml");
+    let made = llem_sdk::build::of_toml(file).expect("the file is good");
+    assert!(made == MADE, "tests/fixtures/schema-file.rs.in is stale; it should be:\n{made}");
+    let schema = TABLE.to_schema();
+    assert_eq!((schema.parameters.len(), schema.rules.len()), (9, 1));
+    let top_k = TABLE.parameter("sampling.top_k").expect("it is in the file");
+    assert_eq!(top_k.native.name(), Some("top_k"));
+}
 
 #[test]
 fn a_component_is_held_to_the_contract_by_rule() {

@@ -53,6 +53,7 @@ fn every_flaw_is_named_by_its_rule() {
         ("variable", "plan.form"),
         ("pattern", "plan.pattern"),
         ("unready", "plan.ready"),
+        ("attach-starts", "plan.form"),
         ("lost", "parameter.lost"),
         ("parse", "parse.total"),
         ("memory", "limit.memory"),

@@ -4,6 +4,7 @@
 //!
 //! It knows nothing of studies, energy or engines: a step is data.
 
+mod attach;
 mod capture;
 mod container;
 mod environment;
@@ -20,6 +21,7 @@ mod scratch;
 mod secrets;
 mod supervisor;
 
+pub use attach::Attached;
 pub use capture::output_of;
 pub use container::{containers_are_reachable, main as attend};
 pub use environment::HostEnvironment;

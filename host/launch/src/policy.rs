@@ -13,7 +13,7 @@ use llem_core::backend::{
 use self::names::{
     is_program_name, is_relative_path, is_request_path, is_step_id, is_variable_name,
 };
-use crate::{Grant, forbidden, logs};
+use crate::{Grant, attach, forbidden, logs};
 
 const MAX_STEPS: usize = 16;
 const MAX_ARGS: usize = 512;
@@ -90,6 +90,9 @@ impl Checker<'_> {
         if plan.notes.len() > MAX_NOTES || plan.notes.iter().any(|it| it.len() > MAX_NOTE_BYTES) {
             self.refuse("note-size", format!("{} notes", plan.notes.len()));
         }
+        if let Some(url) = plan.attach() {
+            return self.attach(plan, url);
+        }
         let mut ids = BTreeSet::new();
         for (index, step) in plan.steps.iter().enumerate() {
             self.step.clone_from(&step.id);
@@ -110,6 +113,16 @@ impl Checker<'_> {
         }
     }
 
+    /// An engine that runs already: nothing is started, and requests go where the user allows them to.
+    fn attach(&mut self, plan: &LaunchPlan, url: &str) {
+        self.violations.extend(attach::check(plan, url, self.grant.outbound_network()));
+        for step in &plan.steps {
+            self.step.clone_from(&step.id);
+            self.addresses(step);
+            self.limits(step);
+        }
+    }
+
     fn one_step(&mut self, step: &Step) {
         self.command(&step.command);
         self.environment(step);
@@ -118,6 +131,12 @@ impl Checker<'_> {
         if step.network == Network::Outbound && !self.grant.outbound_network() {
             self.refuse("network", "outbound network");
         }
+        self.addresses(step);
+        self.limits(step);
+    }
+
+    /// Where the host's own requests to the engine go.
+    fn addresses(&mut self, step: &Step) {
         for probe in &step.readiness.probes {
             match probe {
                 Probe::Http(request) => self.request(request),
@@ -143,7 +162,6 @@ impl Checker<'_> {
                 }
             }
         }
-        self.limits(step);
     }
 
     fn subject(&mut self, subject: &Subject) {

@@ -43,7 +43,7 @@ pub(crate) fn wait(
     cancelled: &dyn Fn() -> bool,
 ) -> Result<(), NotReady> {
     let deadline = Duration::from_millis(step.readiness.deadline_ms.into());
-    let interval = Duration::from_millis(u64::from(step.readiness.interval_ms).clamp(5, 5_000));
+    let interval = interval(step);
     let silence = step.limits.silence_ms.map(|it| Duration::from_millis(it.into()));
     let mut started = Instant::now();
     let pull_until = started + LONGEST_PULL;
@@ -79,7 +79,10 @@ pub(crate) fn wait(
 
 fn holds(probe: &Probe, running: &Running) -> bool {
     match probe {
-        Probe::Http(request) => answers(request, running.port()),
+        Probe::Http(request) => {
+            let address = SocketAddr::from(([127, 0, 0, 1], running.port()));
+            answers(request, &Target::at(address, ""))
+        }
         Probe::Tcp => std::net::TcpStream::connect(("127.0.0.1", running.port())).is_ok(),
         Probe::Signal(id) => running.saw(id),
         Probe::File(name) => running.scratch().join(name).exists(),
@@ -87,10 +90,15 @@ fn holds(probe: &Probe, running: &Running) -> bool {
     }
 }
 
-fn answers(request: &HttpRequest, port: u16) -> bool {
-    let target = Target::at(SocketAddr::from(([127, 0, 0, 1], port)), "");
+/// Time between two tries.
+pub(crate) fn interval(step: &Step) -> Duration {
+    Duration::from_millis(u64::from(step.readiness.interval_ms).clamp(5, 5_000))
+}
+
+/// Whether an engine answers as expected.
+pub(crate) fn answers(request: &HttpRequest, target: &Target) -> bool {
     let body = request.body.as_deref().map(str::as_bytes);
-    let Ok(answer) = probe(&target, &request.method, &request.path, body, Duration::from_secs(30))
+    let Ok(answer) = probe(target, &request.method, &request.path, body, Duration::from_secs(30))
     else {
         return false;
     };

@@ -109,6 +109,11 @@ impl Target {
         self.is_encrypted
     }
 
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The path that all endpoints share, without a slash at its end.
     pub fn base_path(&self) -> &str {
         &self.base_path

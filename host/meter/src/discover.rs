@@ -77,6 +77,11 @@ impl Instruments {
         self.sources.iter().map(|it| &it.kind)
     }
 
+    /// A recording of nothing, for what runs where no instrument of this machine sees it.
+    pub fn start_blind(&self) -> Recording {
+        Recording::new(None)
+    }
+
     /// The devices that a recording will have, in its order.
     pub fn devices(&self) -> Vec<Device> {
         self.sources.iter().map(Source::describe).collect()

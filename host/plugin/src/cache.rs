@@ -1,14 +1,20 @@
 //! Compiled code on disk, so that a plugin is compiled once and not once a start.
 //!
 //! A compiled file is native code: it is loaded only from a folder and a file that belong to this
-//! user and that nobody else can write, and only if its checksum, which stands before it, is right.
+//! user and that nobody else can write, and only if its checksum, which stands beside it, is right.
 //! Anything else is compiled anew. No compiled code from anywhere else is ever accepted.
+//!
+//! Code is mapped, not copied, and a checksum is computed again only where the file may have changed
+//! since ([`mark`](crate::mark)): tens of megabytes of a Python plugin cost more to hash than to run.
 
 use std::{
     env, fs,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    os::{
+        fd::AsRawFd as _,
+        unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    },
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -17,8 +23,10 @@ use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Engine, component::Component};
 
-/// Bytes of the checksum before the code.
-const CHECKSUM_BYTES: usize = 32;
+use crate::mark::{Mark, hex};
+
+/// Greatest size of a checksum file.
+const MAX_NOTE_BYTES: u64 = 1024;
 
 /// A folder of compiled code.
 #[derive(Clone, Debug)]
@@ -65,17 +73,45 @@ impl Cache {
                 not_kept: None,
             });
         };
-        let file = folder.join(format!("{sha256}-{:016x}.cwasm", engine_hash(engine)));
-        if let Some(component) = load(engine, folder, &file) {
+        if let Some(component) = self.kept(engine, sha256) {
             return Ok(Compiled { component, not_kept: None });
         }
         let component = Component::from_binary(engine, bytes)?;
-        let not_kept = keep(folder, &file, &component.serialize()?).err();
+        let not_kept = keep(folder, &file(folder, engine, sha256), &component.serialize()?).err();
         Ok(Compiled {
             component,
             not_kept: not_kept.map(|error| format!("{}: {error}", folder.display())),
         })
     }
+
+    /// The code of the component with this hash, if it is kept.
+    pub(crate) fn kept(&self, engine: &Engine, sha256: &str) -> Option<Component> {
+        let folder = self.folder.as_ref()?;
+        load(engine, folder, &file(folder, engine, sha256))
+    }
+
+    /// The hash of a component's file, if it was hashed before and has not changed since.
+    pub(crate) fn known_hash(&self, mark: &Mark) -> Option<String> {
+        let folder = self.folder.as_ref()?;
+        check_folder(folder).ok()?;
+        let note = read_note(&folder.join(mark.name()))?;
+        note.strip_prefix(&mark.text()).map(str::to_owned)
+    }
+
+    /// Remembers the hash of a component's file; what can't be kept is hashed again next time.
+    pub(crate) fn remember_hash(&self, mark: &Mark, sha256: &str) {
+        if let Some(folder) = &self.folder
+            && mark.is_settled()
+            && prepare(folder).is_ok()
+        {
+            let note = format!("{}{sha256}", mark.text());
+            drop(write(folder, &folder.join(mark.name()), note.as_bytes()));
+        }
+    }
+}
+
+fn file(folder: &Path, engine: &Engine, sha256: &str) -> PathBuf {
+    folder.join(format!("{sha256}-{:016x}.cwasm", engine_hash(engine)))
 }
 
 fn engine_hash(engine: &Engine) -> u64 {
@@ -84,32 +120,54 @@ fn engine_hash(engine: &Engine) -> u64 {
     hasher.finish()
 }
 
+/// Beside the code: its checksum, and what the file was like when that was last computed.
+fn note_of(file: &Path) -> PathBuf {
+    file.with_extension("sha256")
+}
+
 /// The component in a file; none unless everything about the file is right.
 fn load(engine: &Engine, folder: &Path, file: &Path) -> Option<Component> {
     check_folder(folder).ok()?;
-    let code = read_own(file).ok()?;
-    let (checksum, code) = code.split_at_checked(CHECKSUM_BYTES)?;
-    if Sha256::digest(code)[..] != *checksum {
-        return None;
+    let mut code = open_own(file).ok()?;
+    let mark = Mark::of(&code.metadata().ok()?);
+    let note = read_note(&note_of(file))?;
+    let (checksum, seen) = note.split_once(' ')?;
+    if seen != mark.text() {
+        let mut bytes = Vec::new();
+        code.read_to_end(&mut bytes).ok()?;
+        if hex(&Sha256::digest(&bytes)) != checksum {
+            return None;
+        }
+        if mark.is_settled() {
+            drop(write(folder, &note_of(file), format!("{checksum} {}", mark.text()).as_bytes()));
+        }
     }
+    // The open file and not its name, so that what was checked is what is loaded.
+    let opened = format!("/proc/self/fd/{}", code.as_raw_fd());
     // SAFETY: the code was written by `keep` with this checksum, into a folder and a file that
     // belong to this user and that only this user can write, and wasmtime refuses the code of
-    // another engine. It was read once: what was checked is what is loaded.
+    // another engine. `keep` puts a new file in place of an old one and never changes one that
+    // may be mapped.
     #[expect(unsafe_code, reason = "compiled code can't be loaded otherwise")]
-    let component = unsafe { Component::deserialize(engine, code) };
+    let component = unsafe { Component::deserialize_file(engine, opened) };
     component.ok()
 }
 
-fn read_own(file: &Path) -> io::Result<Vec<u8>> {
+/// Opens a file of this user's alone.
+fn open_own(file: &Path) -> io::Result<fs::File> {
     let no_follow = i32::try_from(OFlags::NOFOLLOW.bits()).expect("a small flag");
-    let mut file = fs::OpenOptions::new().read(true).custom_flags(no_follow).open(file)?;
+    let file = fs::OpenOptions::new().read(true).custom_flags(no_follow).open(file)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() || !is_own(&metadata) {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "not this user's alone"));
     }
-    let mut code = Vec::new();
-    file.read_to_end(&mut code)?;
-    Ok(code)
+    Ok(file)
+}
+
+fn read_note(file: &Path) -> Option<String> {
+    let mut text = String::new();
+    open_own(file).ok()?.take(MAX_NOTE_BYTES).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 fn check_folder(folder: &Path) -> io::Result<()> {
@@ -124,18 +182,28 @@ fn is_own(metadata: &fs::Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0
 }
 
-/// Writes code and its checksum to a temporary file and renames it.
+/// Keeps code, and beside it its checksum.
 fn keep(folder: &Path, file: &Path, code: &[u8]) -> io::Result<()> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
+    prepare(folder)?;
+    write(folder, file, code)?;
+    // Not yet a mark: only code that was read back has been seen to be right.
+    write(folder, &note_of(file), format!("{} ", hex(&Sha256::digest(code))).as_bytes())
+}
+
+fn prepare(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    check_folder(folder)?;
+    check_folder(folder)
+}
+
+/// Writes a temporary file and renames it.
+fn write(folder: &Path, file: &Path, contents: &[u8]) -> io::Result<()> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
     let unique = format!(".{}-{}.part", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let temporary = folder.join(unique);
     let write = || {
         let mut out =
             fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        out.write_all(&Sha256::digest(code))?;
-        out.write_all(code)?;
+        out.write_all(contents)?;
         out.sync_all()?;
         fs::rename(&temporary, file)
     };
@@ -173,10 +241,11 @@ mod tests {
         }
 
         fn file(&self) -> PathBuf {
-            let files: Vec<_> =
-                fs::read_dir(self.folder()).unwrap().map(|it| it.unwrap().path()).collect();
-            assert_eq!(files.len(), 1, "{files:?}");
-            files[0].clone()
+            let files = fs::read_dir(self.folder()).unwrap().map(|it| it.unwrap().path());
+            let (code, rest): (Vec<_>, Vec<_>) =
+                files.partition(|it| it.extension().is_some_and(|it| it == "cwasm"));
+            assert_eq!((code.len(), rest), (1, vec![note_of(&code[0])]));
+            code[0].clone()
         }
 
         fn loads(&self) -> bool {
@@ -205,7 +274,7 @@ mod tests {
         let scene = scene();
         scene.compile();
         let good = fs::read(scene.file()).unwrap();
-        for at in [0, CHECKSUM_BYTES, good.len() / 2, good.len() - 1] {
+        for at in [0, good.len() / 2, good.len() - 1] {
             let mut bad = good.clone();
             bad[at] ^= 1;
             fs::write(scene.file(), bad).unwrap();
@@ -221,10 +290,39 @@ mod tests {
     fn a_right_checksum_does_not_make_code_of_rubbish() {
         let scene = scene();
         scene.compile();
-        let mut forged = Sha256::digest(b"rubbish").to_vec();
-        forged.extend(b"rubbish");
-        fs::write(scene.file(), forged).unwrap();
+        fs::write(scene.file(), b"rubbish").unwrap();
+        let checksum = hex(&Sha256::digest(b"rubbish"));
+        fs::write(note_of(&scene.file()), format!("{checksum} ")).unwrap();
         assert!(!scene.loads());
+    }
+
+    #[test]
+    fn code_that_has_not_changed_since_is_not_hashed_again() {
+        let scene = scene();
+        scene.compile();
+        let mark = Mark::of(&fs::metadata(scene.file()).unwrap());
+        // With a checksum that nothing has, only the mark can make it load.
+        let note = |text: &str| fs::write(note_of(&scene.file()), text).unwrap();
+        note(&format!("0000 {}", mark.text()));
+        assert!(scene.loads());
+        note("0000 ");
+        assert!(!scene.loads());
+        note(&format!("0000 {}", mark.settled().text()));
+        assert!(!scene.loads());
+    }
+
+    #[test]
+    fn a_hash_is_remembered_until_its_file_changes() {
+        let scene = scene();
+        let component = scene.home.path().join("x.wasm");
+        fs::write(&component, EMPTY).unwrap();
+        let fresh = Mark::of(&fs::metadata(&component).unwrap());
+        scene.cache.remember_hash(&fresh, "abc");
+        assert_eq!(scene.cache.known_hash(&fresh), None, "it may change in the same tick");
+        let old = fresh.clone().settled();
+        scene.cache.remember_hash(&old, "abc");
+        assert_eq!(scene.cache.known_hash(&old), Some("abc".to_owned()));
+        assert_eq!(scene.cache.known_hash(&fresh), None);
     }
 
     #[test]

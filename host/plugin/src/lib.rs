@@ -16,6 +16,7 @@ mod fault;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod log;
+mod mark;
 mod plugin;
 mod registry;
 mod store;

@@ -1,8 +1,9 @@
 //! A loaded plugin: one method for each function of the contract.
 
 use std::{
-    fmt::{self, Write as _},
-    path::PathBuf,
+    fmt, fs,
+    io::Read as _,
+    path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -17,9 +18,11 @@ use wasmtime::{Store, component::Component};
 use crate::{
     BadReply, Cache, CallError, Cause, LoadError, LogLevel, LogLine, PluginFault,
     bindings::{Backend, BackendPre, llem::backend::types},
+    cache::Compiled,
     call, check, convert,
     engine::{Shared, shared},
     log::safe,
+    mark::{Mark, hex},
     store::State,
 };
 
@@ -28,6 +31,12 @@ const BATCH: usize = 100;
 
 /// Lines that are kept for [`Plugin::take_log`]; older ones go first.
 const MAX_LOG_LINES: usize = 1024;
+
+/// Largest accepted component.
+const MAX_COMPONENT_BYTES: u64 = 32 << 20;
+
+/// From this size on, hashing a component costs more than looking up its hash.
+const LARGE_BYTES: u64 = 1 << 20;
 
 /// Where a plugin comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +90,50 @@ impl Plugin {
         let compiled = cache.component(&shared.engine, &sha256, bytes).map_err(|error| {
             LoadError::NotAComponent { name: name.to_owned(), reason: safe(&format!("{error:#}")) }
         })?;
+        Self::linked(name, origin, sha256, &compiled)
+    }
+
+    /// Loads a component from its file. A large one whose code is kept is not even read, as long as the
+    /// file has not changed since it was hashed.
+    pub(crate) fn open(
+        name: &str,
+        origin: Origin,
+        path: &Path,
+        cache: &Cache,
+    ) -> Result<Self, LoadError> {
+        let failed = |source| LoadError::Read { path: path.to_owned(), source };
+        let mut file = fs::File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        let found = metadata.len();
+        if found > MAX_COMPONENT_BYTES {
+            let allowed = MAX_COMPONENT_BYTES;
+            return Err(LoadError::TooLarge { name: name.to_owned(), found, allowed });
+        }
+        let mark = (found >= LARGE_BYTES).then(|| Mark::of(&metadata));
+        let shared = shared()?;
+        if let Some(sha256) = mark.as_ref().and_then(|it| cache.known_hash(it))
+            && let Some(component) = cache.kept(&shared.engine, &sha256)
+        {
+            return Self::linked(name, origin, sha256, &Compiled { component, not_kept: None });
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        let plugin = Self::load(name, origin, &bytes, cache)?;
+        if let Some(mark) = mark
+            && file.metadata().is_ok_and(|it| Mark::of(&it) == mark)
+        {
+            cache.remember_hash(&mark, &plugin.sha256);
+        }
+        Ok(plugin)
+    }
+
+    fn linked(
+        name: &str,
+        origin: Origin,
+        sha256: String,
+        compiled: &Compiled,
+    ) -> Result<Self, LoadError> {
+        let shared = shared()?;
         let instance = link(shared, name, &compiled.component)?;
         let log = compiled.not_kept.as_deref().and_then(notice).into_iter().collect();
         Ok(Self { name: name.to_owned(), sha256, origin, shared, instance, log: Mutex::new(log) })
@@ -287,11 +340,4 @@ fn notice(reason: &str) -> Option<LogLine> {
         safe(reason)
     );
     (!SAID.swap(true, Ordering::Relaxed)).then_some(LogLine { level: LogLevel::Warn, text })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes everything");
-        text
-    })
 }

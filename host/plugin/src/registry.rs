@@ -17,9 +17,6 @@ macro_rules! bundled {
 /// The first-party components, as they were committed.
 const BUNDLED: [(&str, &[u8]); 4] = bundled!["candle", "pytorch", "tensorrt", "vllm"];
 
-/// Largest accepted component.
-const MAX_COMPONENT_BYTES: u64 = 32 << 20;
-
 /// Where plugins come from.
 #[derive(Clone, Debug)]
 pub struct Registry {
@@ -88,8 +85,7 @@ impl Registry {
         if name_or_path.contains('/') || is_component(&path) {
             let name =
                 path.file_stem().map_or_else(String::new, |it| it.to_string_lossy().into_owned());
-            let bytes = read(&name, &path)?;
-            return Plugin::load(&name, Origin::File(path), &bytes, &self.cache);
+            return Plugin::open(&name, Origin::File(path.clone()), &path, &self.cache);
         }
         if let Some(folder) = &self.overrides
             && let Err(source) = fs::read_dir(folder)
@@ -98,16 +94,11 @@ impl Registry {
         }
         match self.list().into_iter().find(|(name, _)| name == name_or_path) {
             Some((name, Origin::Override(path) | Origin::File(path))) => {
-                let bytes = read(&name, &path)?;
-                Plugin::load(&name, Origin::Override(path), &bytes, &self.cache)
+                Plugin::open(&name, Origin::Override(path.clone()), &path, &self.cache)
             }
             Some((name, Origin::Installed(path))) => {
-                let plugin = Plugin::load(
-                    &name,
-                    Origin::Installed(path.clone()),
-                    &read(&name, &path)?,
-                    &self.cache,
-                )?;
+                let plugin =
+                    Plugin::open(&name, Origin::Installed(path.clone()), &path, &self.cache)?;
                 let recorded = self.installed.iter().find(|it| it.name == name);
                 match recorded.filter(|it| it.sha256 != plugin.sha256()) {
                     Some(recorded) => Err(LoadError::Changed {
@@ -135,17 +126,4 @@ impl Registry {
 
 fn is_component(path: &Path) -> bool {
     path.extension().is_some_and(|it| it == "wasm")
-}
-
-fn read(name: &str, path: &Path) -> Result<Vec<u8>, LoadError> {
-    let failed = |source| LoadError::Read { path: path.to_owned(), source };
-    let found = fs::metadata(path).map_err(failed)?.len();
-    if found > MAX_COMPONENT_BYTES {
-        return Err(LoadError::TooLarge {
-            name: name.to_owned(),
-            found,
-            allowed: MAX_COMPONENT_BYTES,
-        });
-    }
-    fs::read(path).map_err(failed)
 }

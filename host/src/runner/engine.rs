@@ -13,20 +13,32 @@ use llem_core::{
     },
     event::Phase,
 };
-use llem_launch::{Ended, LaunchError, LogSummary, Running, Secrets, Site, check, leaks};
-use llem_load::{probe::probe, target::Target};
+use llem_launch::{Attached, Ended, LaunchError, LogSummary, Running, Secrets, Site, check, leaks};
+use llem_load::{
+    probe::probe,
+    target::{Target, TargetError},
+};
 
 use super::{
     failure::Fault,
+    listener,
     offline::Worker,
     prepare::Preparation,
     trial::{Bench, Trial},
 };
 use crate::artefacts::Held;
 
+/// Where an engine runs.
+enum Place {
+    /// Started by this program.
+    Started(Box<Running>),
+    /// Found running; it is left as it was.
+    Found(Attached),
+}
+
 /// A running engine.
 pub(super) struct Engine {
-    running: Running,
+    place: Place,
     step: Step,
     started: Instant,
     inspections: Vec<Inspection>,
@@ -36,6 +48,17 @@ pub(super) struct Engine {
     secrets: Secrets,
     /// In use as long as it runs.
     _artefacts: Vec<Held>,
+}
+
+/// Whose energy a trial measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// That of a process of this machine and its descendants.
+    Process(u32),
+    /// That of something on this machine.
+    Unknown,
+    /// That of another machine.
+    Elsewhere,
 }
 
 /// What an engine left behind.
@@ -82,6 +105,9 @@ impl Engine {
         if !violations.is_empty() {
             return Err(refused(Fault::launch(&LaunchError::Refused(violations))));
         }
+        if let Some(url) = trial.launch.attach() {
+            return Self::attach(trial, url, secrets).map_err(refused);
+        }
         let port = Site::free_port()
             .map_err(|it| refused(Fault::from_error(Phase::Load, "no-port", &it)))?;
         let mut site = Site {
@@ -111,7 +137,7 @@ impl Engine {
                 .map_err(|it| refused(Fault::launch(&it)))?;
             let command = shown(&step, &site);
             return Ok(Self {
-                running,
+                place: Place::Started(Box::new(running)),
                 step,
                 started,
                 inspections: Vec::new(),
@@ -128,11 +154,32 @@ impl Engine {
         )))
     }
 
+    /// Takes an engine that runs already.
+    fn attach(trial: &Trial, url: &str, secrets: Secrets) -> Result<Self, Fault> {
+        let attached =
+            Attached::to(url).map_err(|it| Fault::from_error(Phase::Load, "bad-plan", &it))?;
+        let step = trial.launch.steps.first().expect("the plan was checked").clone();
+        Ok(Self {
+            place: Place::Found(attached),
+            step,
+            started: Instant::now(),
+            inspections: Vec::new(),
+            command: vec!["(attached to)".to_owned(), url.to_owned()],
+            worker: None,
+            secrets,
+            _artefacts: Vec::new(),
+        })
+    }
+
     /// Waits until it is ready and gives the seconds since its start.
     pub(super) fn wait_ready(&mut self, cancelled: &dyn Fn() -> bool) -> Result<f64, Fault> {
         // A batch worker says itself when its model is loaded.
         if !matches!(self.subject().drive, Drive::Batch { .. }) {
-            self.running.wait_ready(cancelled).map_err(|it| Fault::not_ready(&it))?;
+            let ready = match &mut self.place {
+                Place::Started(running) => running.wait_ready(cancelled),
+                Place::Found(attached) => attached.wait_ready(&self.step, cancelled),
+            };
+            ready.map_err(|it| Fault::not_ready(&it))?;
             self.inspect("ready");
         }
         Ok(self.started.elapsed().as_secs_f64())
@@ -141,7 +188,7 @@ impl Engine {
     /// Makes the plan's inspections; answers go to the plugin.
     pub(super) fn inspect(&mut self, moment: &str) {
         for HttpRequest { id, method, path, body, .. } in &self.subject().inspections.clone() {
-            let target = Target::at(SocketAddr::from(([127, 0, 0, 1], self.running.port())), "");
+            let Ok(target) = self.target("") else { continue };
             let body = body.as_deref().map(str::as_bytes);
             if let Ok(answer) = probe(&target, method, path, body, Duration::from_secs(5)) {
                 self.inspections.push(Inspection {
@@ -168,16 +215,42 @@ impl Engine {
         mounted.filter(|_| is_inside).map_or_else(|| location.to_owned(), |it| it.target.clone())
     }
 
-    pub(super) fn pid(&self) -> u32 {
-        self.running.pid()
+    /// Whose energy it is.
+    pub(super) fn subject_of_energy(&self) -> Whose {
+        match &self.place {
+            Place::Started(running) => Whose::Process(running.pid()),
+            Place::Found(attached) if !attached.is_local() => Whose::Elsewhere,
+            Place::Found(attached) => {
+                listener::process(attached.port()).map_or(Whose::Unknown, Whose::Process)
+            }
+        }
     }
 
-    pub(super) fn port(&self) -> u16 {
-        self.running.port()
+    /// Where requests go, below a base path such as `/v1`.
+    pub(super) fn target(&self, base_path: &str) -> Result<Target, TargetError> {
+        match &self.place {
+            Place::Started(running) => {
+                let address = SocketAddr::from(([127, 0, 0, 1], running.port()));
+                Ok(Target::at(address, base_path))
+            }
+            Place::Found(attached) => attached.target(base_path),
+        }
     }
 
+    /// The image that it runs in, where it runs in a container.
+    pub(super) fn image(&self) -> Option<String> {
+        match &self.place {
+            Place::Started(running) => running.image(),
+            Place::Found(_) => None,
+        }
+    }
+
+    /// The process of a batch engine.
     pub(super) fn running(&mut self) -> &mut Running {
-        &mut self.running
+        match &mut self.place {
+            Place::Started(running) => running,
+            Place::Found(_) => unreachable!("a plan that attaches is driven over HTTP"),
+        }
     }
 
     /// Program and arguments as they were started.
@@ -187,7 +260,9 @@ impl Engine {
 
     /// Fails where the engine has ended by itself.
     pub(super) fn check_alive(&mut self, phase: Phase) -> Result<(), Fault> {
-        match self.running.ended() {
+        // An engine that was found shows by its answers whether it is still there.
+        let Place::Started(running) = &mut self.place else { return Ok(()) };
+        match running.ended() {
             Some(ended) => Err(Fault::new(phase, "crash", format!("the engine ended: {ended}"))),
             None => Ok(()),
         }
@@ -213,7 +288,7 @@ impl Engine {
     /// What it has said so far, while it goes on.
     pub(super) fn log_so_far(&self) -> EngineLog {
         EngineLog {
-            summary: self.running.log(),
+            summary: self.log(),
             ended: Ended::default(),
             inspections: self.inspections.clone(),
         }
@@ -224,8 +299,18 @@ impl Engine {
         if let Some(worker) = self.worker.take() {
             worker.quit();
         }
-        let ended = self.running.stop();
-        EngineLog { summary: self.running.log(), ended, inspections: self.inspections }
+        let ended = match &mut self.place {
+            Place::Started(running) => running.stop(),
+            Place::Found(_) => Ended { stopped_by_host: true, ..Ended::default() },
+        };
+        EngineLog { summary: self.log(), ended, inspections: self.inspections }
+    }
+
+    fn log(&self) -> LogSummary {
+        match &self.place {
+            Place::Started(running) => running.log(),
+            Place::Found(_) => LogSummary::default(),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The engine's own metrics page during a trial: read once a second and at the edges of windows.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use llem_core::{
     backend::{MetricSeries, Metrics, SeriesKind},
@@ -12,7 +12,6 @@ use llem_core::{
 use llem_load::{
     prometheus::Series as Wanted,
     scrape::{ScrapePlan, Scraper, Scrapes},
-    target,
 };
 use serde::Serialize;
 
@@ -48,7 +47,7 @@ impl Observer {
         };
         let targets = metrics.series.iter().map(meaning).collect();
         let started = match metrics.format.as_str() {
-            "prometheus" => scraper(metrics, engine.port()).map_err(|it| it.to_string()),
+            "prometheus" => scraper(metrics, engine),
             other => Err(format!("the format `{other}` is unknown; `prometheus` is known")),
         };
         match started {
@@ -119,13 +118,14 @@ fn meaning(series: &MetricSeries) -> Target {
     Target { name: series.target.clone(), kind: series.kind, unit: series.unit.clone() }
 }
 
-fn scraper(metrics: &Metrics, port: u16) -> std::io::Result<Scraper> {
-    Scraper::start(ScrapePlan {
-        target: target::Target::at(SocketAddr::from(([127, 0, 0, 1], port)), ""),
+fn scraper(metrics: &Metrics, engine: &Engine) -> Result<Scraper, String> {
+    let plan = ScrapePlan {
+        target: engine.target("").map_err(|it| it.to_string())?,
         path: metrics.path.clone(),
         series: metrics.series.iter().flat_map(wanted).collect(),
         interval: INTERVAL,
-    })
+    };
+    Scraper::start(plan).map_err(|it| it.to_string())
 }
 
 /// A histogram is two series of the page; only its sum has the unit that the factor leads to.

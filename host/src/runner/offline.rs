@@ -64,7 +64,7 @@ pub(super) fn measure(
         None => Worker::load(attempt, engine, fields(load), fields(body), started)?,
     };
     worker.describe(report);
-    attempt.recording.set_subject(engine.pid());
+    attempt.recording.set_subject(engine.running().pid());
     let load_seconds = worker.load_seconds;
     context_baseline(attempt, engine, Idle::Before)?;
 

@@ -9,10 +9,7 @@ use llem_core::{
     latency::RequestLog,
     record::{Measured, WarmupReport},
 };
-use llem_load::{
-    http::{self, Control, Plan, Protocol, UsageRequest},
-    target::Target,
-};
+use llem_load::http::{self, Control, Plan, Protocol, UsageRequest};
 use llem_meter::now_ns;
 
 use super::{
@@ -114,8 +111,8 @@ pub(super) fn plan(attempt: &Attempt<'_>, engine: &Engine) -> Result<Plan, Fault
     let traffic = trial.traffic.as_ref().ok_or_else(|| {
         bad_plan("the plugin started a server for an experiment without traffic".to_owned())
     })?;
-    let address = std::net::SocketAddr::from(([127, 0, 0, 1], engine.port()));
-    let target = Target::at(address, base_path);
+    let target =
+        engine.target(base_path).map_err(|it| Fault::from_error(Phase::Warmup, "bad-plan", &it))?;
     let arrival = traffic.process(&trial.workload);
     let mut plan = Plan::new(target, protocol, served_model, trial.workload.clone(), arrival);
     plan.body = body.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();

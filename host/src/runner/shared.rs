@@ -26,6 +26,7 @@ struct Started {
     component: String,
     model: String,
     steps: Vec<Step>,
+    attach: Option<String>,
     since: String,
     trial: TrialId,
     served: u32,
@@ -39,6 +40,7 @@ impl Kept {
             component: trial.backend.sha256.clone(),
             model: trial.model.location.clone(),
             steps: without_requests(&trial.launch),
+            attach: trial.launch.attach().map(str::to_owned),
             since: jiff::Timestamp::now().to_string(),
             trial: trial.id.clone(),
             served: 0,
@@ -56,6 +58,7 @@ impl Kept {
             && it.model == trial.model.location
             && !trial.launch.revisable
             && it.steps == without_requests(&trial.launch)
+            && it.attach.as_deref() == trial.launch.attach()
             && self.engine.check_alive(Phase::Load).is_ok()
     }
 

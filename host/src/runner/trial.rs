@@ -22,7 +22,7 @@ use llem_meter::{Instruments, Occupied, Recording};
 
 use super::{
     Cancel, drive,
-    engine::Engine,
+    engine::{Engine, Whose},
     failure::{CANCELLED, Fault, TIMEOUT},
     observe::Observed,
     shared::Kept,
@@ -261,11 +261,13 @@ impl Attempt<'_> {
                 return (Outcome::Failed(failure), report);
             }
         };
-        self.recording.set_subject(own.engine.pid());
+        if let Whose::Process(pid) = own.engine.subject_of_energy() {
+            self.recording.set_subject(pid);
+        }
         report.command = own.engine.command();
         report.shared = own.report();
         let measured = self.measure(&mut own, &mut report);
-        report.image = own.engine.running().image();
+        report.image = own.engine.image();
         let goes_on = keep && measured.is_ok() && own.engine.check_alive(Phase::Stop).is_ok();
         let log = if goes_on {
             let log = own.engine.log_so_far();
@@ -293,6 +295,20 @@ impl Attempt<'_> {
         (outcome, report)
     }
 
+    /// Points the instruments at the engine, or away where they would measure something else.
+    fn watch(&mut self, whose: Whose) {
+        let why = match whose {
+            Whose::Process(pid) => return self.recording.set_subject(pid),
+            Whose::Unknown if !self.bench.is_estimate => return,
+            Whose::Unknown => {
+                "no process of this user's listens there, so nothing can be estimated"
+            }
+            Whose::Elsewhere => "the endpoint is not on this machine",
+        };
+        self.recording = self.bench.instruments.start_blind();
+        self.warnings.push(format!("energy is not measured: {why}"));
+    }
+
     fn measure(&mut self, own: &mut Kept, report: &mut EngineReport) -> Result<Measured, Fault> {
         if report.shared.is_none() {
             own.load_seconds =
@@ -304,8 +320,8 @@ impl Attempt<'_> {
                         .unwrap_or(fault)
                 })?;
         }
-        // A container has its process only once its image is there.
-        self.recording.set_subject(own.engine.pid());
+        // A container has its process only once its image is there, and what was found running is known once it answers.
+        self.watch(own.engine.subject_of_energy());
         drive::measure(self, &mut own.engine, report, own.load_seconds)
     }
 

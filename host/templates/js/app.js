@@ -2,8 +2,8 @@
 
 const ID = "@ID@";
 const RELEASE = "0.1.0";
-// The program that is started, and that the user has to allow.
-const PROGRAM = "llem-fake-engine";
+// What is started, and what the user has to allow: a stand-in that is part of llem.
+const PROGRAM = "fake";
 
 // A parameter without the rarer properties.
 const parameter = (path, type, def, doc, more) => ({
@@ -31,7 +31,7 @@ export const PARAMETERS = [
 export const info = {
   describe: () => ({
     id: ID, title: ID, version: "0.1.0", summary: "Says in one sentence what the engine is.",
-    modes: ["server"], runners: ["process"], permissions: [{ tag: "program", val: PROGRAM }], extra: [],
+    modes: ["server"], runners: ["process"], permissions: [{ tag: "bundled", val: PROGRAM }], extra: [],
   }),
   releases: () => [
     { id: RELEASE, covers: ">=0.1.0, <0.2.0", modes: ["server"], status: "stable", extra: [] },
@@ -79,7 +79,7 @@ export const launch = {
       },
       runner: "process",
       command: {
-        program: { tag: "named", val: PROGRAM },
+        program: { tag: "bundled", val: PROGRAM },
         args: [[{ tag: "port" }], [{ tag: "literal", val: `{"gap_ms":${gap}}` }]],
       },
       env: [], mounts: [], files: [],

@@ -7,8 +7,8 @@ from wit_world.imports import types
 
 ID = "@ID@"
 RELEASE = "0.1.0"
-# The program that is started, and that the user has to allow.
-PROGRAM = "llem-fake-engine"
+# What is started, and what the user has to allow: a stand-in that is part of llem.
+PROGRAM = "fake"
 
 
 def parameter(path, kind, default, doc, phase=params.Phase.LOAD, unit=None, native=None):
@@ -41,7 +41,7 @@ class Info(exports.Info):
     def describe(self):
         return info.Descriptor(
             ID, ID, "0.1.0", "Says in one sentence what the engine is.", None, None,
-            [types.Mode.SERVER], [types.Runner.PROCESS], [info.Permission_Program(PROGRAM)], [],
+            [types.Mode.SERVER], [types.Runner.PROCESS], [info.Permission_Bundled(PROGRAM)], [],
         )
 
     def releases(self):
@@ -91,7 +91,7 @@ class Launch(exports.Launch):
             role=launch.Role_Subject(launch.Subject(drive, None, [])),
             runner=types.Runner.PROCESS,
             image=None,
-            command=launch.Command(launch.Program_Named(PROGRAM), args),
+            command=launch.Command(launch.Program_Bundled(PROGRAM), args),
             env=[],
             mounts=[],
             files=[],

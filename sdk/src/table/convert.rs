@@ -8,6 +8,19 @@ use crate::{
 
 impl SchemaTable {
     /// The table as the host gets it.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # static TABLE: SchemaTable = SchemaTable {
+    /// #     release: "1", sections: &[], rules: &[], code_rules: false, unknown: UnknownPolicy::Reject,
+    /// #     parameters: &[
+    /// #         Param::new("engine.size", &[int(1, 9)], Fallback::Fixed(Val::Int(3))).flag("--size"),
+    /// #         Param::new("engine.quiet", &[Type::Boolean], Fallback::Engine("")).native(Native::Env("QUIET")),
+    /// #         Param::new("sampling.top_k", &[int(0, 9)], Fallback::Engine("")).request("top_k"),
+    /// #     ],
+    /// # };
+    /// assert_eq!(TABLE.to_schema().parameters.len(), 3);
+    /// ```
     pub fn to_schema(&self) -> Schema {
         Schema {
             release: self.release.to_owned(),

@@ -5,6 +5,20 @@ use crate::{Arg, Config, EnvValue, EnvVar, Field, Phase, Value, arg};
 
 impl SchemaTable {
     /// The listed parameters that a configuration gives, in the table's order, nulls left out.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # static TABLE: SchemaTable = SchemaTable {
+    /// #     release: "1", sections: &[], rules: &[], code_rules: false, unknown: UnknownPolicy::Reject,
+    /// #     parameters: &[
+    /// #         Param::new("engine.size", &[int(1, 9)], Fallback::Fixed(Val::Int(3))).flag("--size"),
+    /// #         Param::new("engine.quiet", &[Type::Boolean], Fallback::Engine("")).native(Native::Env("QUIET")),
+    /// #         Param::new("sampling.top_k", &[int(0, 9)], Fallback::Engine("")).request("top_k"),
+    /// #     ],
+    /// # };
+    /// let config = Config::from_iter([("engine.size", 4)]);
+    /// assert_eq!(TABLE.given(&config).count(), 1);
+    /// ```
     pub fn given<'c>(
         &self,
         config: &'c Config,
@@ -16,6 +30,20 @@ impl SchemaTable {
     }
 
     /// Settings whose path is not listed, for schemas that pass them through.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # static TABLE: SchemaTable = SchemaTable {
+    /// #     release: "1", sections: &[], rules: &[], code_rules: false, unknown: UnknownPolicy::Reject,
+    /// #     parameters: &[
+    /// #         Param::new("engine.size", &[int(1, 9)], Fallback::Fixed(Val::Int(3))).flag("--size"),
+    /// #         Param::new("engine.quiet", &[Type::Boolean], Fallback::Engine("")).native(Native::Env("QUIET")),
+    /// #         Param::new("sampling.top_k", &[int(0, 9)], Fallback::Engine("")).request("top_k"),
+    /// #     ],
+    /// # };
+    /// let config = Config::from_iter([("engine.new", 4)]);
+    /// assert_eq!(TABLE.unlisted(&config).count(), 1);
+    /// ```
     pub fn unlisted<'c>(&self, config: &'c Config) -> impl Iterator<Item = (&'c str, &'c Value)> {
         config.iter().filter(|(path, _)| self.parameter(path).is_none())
     }
@@ -23,12 +51,40 @@ impl SchemaTable {
     /// The arguments of all given parameters that reach the engine by a flag.
     ///
     /// A value and its flag are one element, so that no value can become a flag.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # static TABLE: SchemaTable = SchemaTable {
+    /// #     release: "1", sections: &[], rules: &[], code_rules: false, unknown: UnknownPolicy::Reject,
+    /// #     parameters: &[
+    /// #         Param::new("engine.size", &[int(1, 9)], Fallback::Fixed(Val::Int(3))).flag("--size"),
+    /// #         Param::new("engine.quiet", &[Type::Boolean], Fallback::Engine("")).native(Native::Env("QUIET")),
+    /// #         Param::new("sampling.top_k", &[int(0, 9)], Fallback::Engine("")).request("top_k"),
+    /// #     ],
+    /// # };
+    /// let config = Config::from_iter([("engine.size", 4)]);
+    /// assert_eq!(TABLE.arguments(&config), [Arg::from(arg("--size=4"))]);
+    /// ```
     pub fn arguments(&self, config: &Config) -> Vec<Arg> {
         self.given(config).flat_map(|(param, value)| rendered(param.native, value)).collect()
     }
 
     /// The fields of all given parameters of a phase that reach the engine by no flag and no
     /// environment variable; a parameter without a native name goes by the name in its path.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # static TABLE: SchemaTable = SchemaTable {
+    /// #     release: "1", sections: &[], rules: &[], code_rules: false, unknown: UnknownPolicy::Reject,
+    /// #     parameters: &[
+    /// #         Param::new("engine.size", &[int(1, 9)], Fallback::Fixed(Val::Int(3))).flag("--size"),
+    /// #         Param::new("engine.quiet", &[Type::Boolean], Fallback::Engine("")).native(Native::Env("QUIET")),
+    /// #         Param::new("sampling.top_k", &[int(0, 9)], Fallback::Engine("")).request("top_k"),
+    /// #     ],
+    /// # };
+    /// let config = Config::from_iter([("sampling.top_k", 5)]);
+    /// assert_eq!(TABLE.fields(&config, Phase::Request), [Field::new("top_k", 5)]);
+    /// ```
     pub fn fields(&self, config: &Config, phase: Phase) -> Vec<Field> {
         self.given(config)
             .filter(|(param, _)| param.phase == phase)
@@ -44,6 +100,20 @@ impl SchemaTable {
     }
 
     /// The environment variables of all given parameters that reach the engine by one.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # static TABLE: SchemaTable = SchemaTable {
+    /// #     release: "1", sections: &[], rules: &[], code_rules: false, unknown: UnknownPolicy::Reject,
+    /// #     parameters: &[
+    /// #         Param::new("engine.size", &[int(1, 9)], Fallback::Fixed(Val::Int(3))).flag("--size"),
+    /// #         Param::new("engine.quiet", &[Type::Boolean], Fallback::Engine("")).native(Native::Env("QUIET")),
+    /// #         Param::new("sampling.top_k", &[int(0, 9)], Fallback::Engine("")).request("top_k"),
+    /// #     ],
+    /// # };
+    /// let config = Config::from_iter([("engine.quiet", true)]);
+    /// assert_eq!(TABLE.environment(&config)[0].name, "QUIET");
+    /// ```
     pub fn environment(&self, config: &Config) -> Vec<EnvVar> {
         self.given(config)
             .filter_map(|(param, value)| match param.native {
@@ -61,6 +131,19 @@ impl SchemaTable {
     }
 
     /// The configuration with the fixed defaults of everything that it does not give.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// # static TABLE: SchemaTable = SchemaTable {
+    /// #     release: "1", sections: &[], rules: &[], code_rules: false, unknown: UnknownPolicy::Reject,
+    /// #     parameters: &[
+    /// #         Param::new("engine.size", &[int(1, 9)], Fallback::Fixed(Val::Int(3))).flag("--size"),
+    /// #         Param::new("engine.quiet", &[Type::Boolean], Fallback::Engine("")).native(Native::Env("QUIET")),
+    /// #         Param::new("sampling.top_k", &[int(0, 9)], Fallback::Engine("")).request("top_k"),
+    /// #     ],
+    /// # };
+    /// assert_eq!(TABLE.with_defaults(&Config::default()).integer("engine.size"), Some(3));
+    /// ```
     pub fn with_defaults(&self, config: &Config) -> Config {
         let mut all = config.clone();
         for param in self.parameters {

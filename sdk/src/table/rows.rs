@@ -3,6 +3,11 @@
 use crate::{Mode, Phase, Scale, Severity};
 
 /// A value in a table.
+///
+/// ```
+/// # use llem_sdk::prelude::*;
+/// assert_eq!(Value::from(Val::Text("auto")), Value::from("auto"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Val {
     /// Explicit null.
@@ -20,6 +25,12 @@ pub enum Val {
 }
 
 /// A section of paths.
+///
+/// ```
+/// # use llem_sdk::prelude::*;
+/// const ENGINE: SectionDef = SectionDef { id: "engine", title: "Engine", doc: "How the engine starts." };
+/// assert_eq!(ENGINE.id, "engine");
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct SectionDef {
     /// First segment of its paths.
@@ -31,6 +42,12 @@ pub struct SectionDef {
 }
 
 /// An accepted type.
+///
+/// ```
+/// # use llem_sdk::prelude::*;
+/// const DTYPE: Type = Type::Words(&[("auto", "As the model says."), ("bfloat16", "16 bits.")]);
+/// assert!(matches!(DTYPE, Type::Words(words) if words.len() == 2));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Type {
     /// `true` or `false`.
@@ -86,21 +103,41 @@ pub enum Type {
 }
 
 /// An integer from `min` to `max`, both included.
+///
+/// ```
+/// # use llem_sdk::prelude::*;
+/// assert!(matches!(int(1, 9), Type::Integer { min: Some(1), max: Some(9), .. }));
+/// ```
 pub const fn int(min: i64, max: i64) -> Type {
     Type::Integer { min: Some(min), max: Some(max), multiple_of: None, scale: Scale::Linear }
 }
 
 /// An integer from `min` up.
+///
+/// ```
+/// # use llem_sdk::prelude::*;
+/// assert!(matches!(at_least(1), Type::Integer { min: Some(1), max: None, .. }));
+/// ```
 pub const fn at_least(min: i64) -> Type {
     Type::Integer { min: Some(min), max: None, multiple_of: None, scale: Scale::Linear }
 }
 
 /// An integer from `min` to `max`, swept in powers of two.
+///
+/// ```
+/// # use llem_sdk::prelude::*;
+/// assert!(matches!(power_of_two(1, 256), Type::Integer { scale: Scale::Pow2, .. }));
+/// ```
 pub const fn power_of_two(min: i64, max: i64) -> Type {
     Type::Integer { min: Some(min), max: Some(max), multiple_of: None, scale: Scale::Pow2 }
 }
 
 /// A number from `min` to `max`, both included.
+///
+/// ```
+/// # use llem_sdk::prelude::*;
+/// assert!(matches!(number(0.0, 2.0), Type::Number { max: Some(2.0), .. }));
+/// ```
 pub const fn number(min: f64, max: f64) -> Type {
     Type::Number {
         min: Some(min),
@@ -112,6 +149,11 @@ pub const fn number(min: f64, max: f64) -> Type {
 }
 
 /// Any finite number.
+///
+/// ```
+/// # use llem_sdk::prelude::*;
+/// assert!(matches!(any_number(), Type::Number { min: None, max: None, .. }));
+/// ```
 pub const fn any_number() -> Type {
     Type::Number {
         min: None,
@@ -123,11 +165,22 @@ pub const fn any_number() -> Type {
 }
 
 /// Any text.
+///
+/// ```
+/// # use llem_sdk::prelude::*;
+/// assert!(matches!(text(), Type::Text { pattern: None, .. }));
+/// ```
 pub const fn text() -> Type {
     Type::Text { pattern: None, max_len: None, format: None }
 }
 
 /// What holds when a parameter is not given.
+///
+/// ```
+/// # use llem_sdk::prelude::*;
+/// const ROW: Param = Param::new("engine.threads", &[at_least(1)], Fallback::Engine("one a core"));
+/// assert!(matches!(ROW.default, Fallback::Engine("one a core")));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Fallback {
     /// The user must give it.
@@ -139,6 +192,13 @@ pub enum Fallback {
 }
 
 /// Under which name and in which form a parameter reaches the engine.
+///
+/// ```
+/// # use llem_sdk::prelude::*;
+/// const ROW: Param = Param::new("engine.eager", &[Type::Boolean], Fallback::Engine(""))
+///     .native(Native::OnOff("--eager", "--no-eager"));
+/// assert_eq!(ROW.native.name(), Some("--eager"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Native {
     /// The plugin's own code sees to it.
@@ -163,6 +223,11 @@ pub enum Native {
 
 impl Native {
     /// The name itself.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// assert_eq!(Native::Comma("--layers").name(), Some("--layers"));
+    /// ```
     pub const fn name(self) -> Option<&'static str> {
         match self {
             Self::None => None,
@@ -179,6 +244,15 @@ impl Native {
 }
 
 /// One parameter.
+///
+/// ```
+/// # use llem_sdk::prelude::*;
+/// const ROW: Param = Param::new("engine.threads", &[at_least(1)], Fallback::Engine("one a core"))
+///     .doc("Worker threads.")
+///     .energy()
+///     .flag("--threads");
+/// assert!(ROW.energy_relevant);
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct Param {
@@ -216,6 +290,12 @@ pub struct Param {
 
 impl Param {
     /// A load-phase parameter that the engine is not told of by any name yet.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// const ROW: Param = Param::new("engine.size", &[int(1, 9)], Fallback::Fixed(Val::Int(3)));
+    /// assert_eq!(ROW.phase, Phase::Load);
+    /// ```
     pub const fn new(path: &'static str, types: &'static [Type], default: Fallback) -> Self {
         Self {
             path,
@@ -237,24 +317,48 @@ impl Param {
     }
 
     /// Documents it.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// const ROW: Param = Param::new("engine.size", &[int(1, 9)], Fallback::Fixed(Val::Int(3))).doc("A size.");
+    /// assert_eq!(ROW.doc, "A size.");
+    /// ```
     pub const fn doc(mut self, doc: &'static str) -> Self {
         self.doc = doc;
         self
     }
 
     /// Names the unit of its value.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// const ROW: Param = Param::new("engine.size", &[int(1, 9)], Fallback::Fixed(Val::Int(3))).unit("tokens");
+    /// assert_eq!(ROW.unit, Some("tokens"));
+    /// ```
     pub const fn unit(mut self, unit: &'static str) -> Self {
         self.unit = Some(unit);
         self
     }
 
     /// Makes null a value.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// const ROW: Param = Param::new("engine.size", &[int(1, 9)], Fallback::Fixed(Val::Int(3))).nullable();
+    /// assert!(ROW.nullable);
+    /// ```
     pub const fn nullable(mut self) -> Self {
         self.nullable = true;
         self
     }
 
     /// Reaches the engine with each request, as a field of this name.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// const ROW: Param = Param::new("engine.size", &[int(1, 9)], Fallback::Fixed(Val::Int(3))).request("size");
+    /// assert_eq!(ROW.phase, Phase::Request);
+    /// ```
     pub const fn request(mut self, field: &'static str) -> Self {
         self.phase = Phase::Request;
         self.native = Native::Field(field);
@@ -262,53 +366,107 @@ impl Param {
     }
 
     /// Changes a built artefact.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// const ROW: Param = Param::new("engine.size", &[int(1, 9)], Fallback::Fixed(Val::Int(3))).build();
+    /// assert_eq!(ROW.phase, Phase::Build);
+    /// ```
     pub const fn build(mut self) -> Self {
         self.phase = Phase::Build;
         self
     }
 
     /// Reaches the engine in one mode only.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// const ROW: Param = Param::new("engine.size", &[int(1, 9)], Fallback::Fixed(Val::Int(3))).only_in(&[Mode::Server]);
+    /// assert_eq!(ROW.modes, [Mode::Server]);
+    /// ```
     pub const fn only_in(mut self, modes: &'static [Mode]) -> Self {
         self.modes = modes;
         self
     }
 
     /// Reaches the engine as `--flag=value`.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// const ROW: Param = Param::new("engine.size", &[int(1, 9)], Fallback::Fixed(Val::Int(3))).flag("--size");
+    /// assert_eq!(ROW.native, Native::Flag("--size"));
+    /// ```
     pub const fn flag(self, flag: &'static str) -> Self {
         self.native(Native::Flag(flag))
     }
 
     /// Reaches the engine in this form.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// const ROW: Param = Param::new("engine.size", &[int(1, 9)], Fallback::Fixed(Val::Int(3))).native(Native::Comma("--sizes"));
+    /// assert_eq!(ROW.native, Native::Comma("--sizes"));
+    /// ```
     pub const fn native(mut self, native: Native) -> Self {
         self.native = native;
         self
     }
 
     /// Is expected to change energy, speed or memory.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// const ROW: Param = Param::new("engine.size", &[int(1, 9)], Fallback::Fixed(Val::Int(3))).energy();
+    /// assert!(ROW.energy_relevant);
+    /// ```
     pub const fn energy(mut self) -> Self {
         self.energy_relevant = true;
         self
     }
 
     /// Names values worth sweeping, best first.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// const ROW: Param = Param::new("engine.size", &[int(1, 9)], Fallback::Fixed(Val::Int(3))).suggest(&[Val::Int(1), Val::Int(9)]);
+    /// assert_eq!(ROW.suggested.len(), 2);
+    /// ```
     pub const fn suggest(mut self, values: &'static [Val]) -> Self {
         self.suggested = values;
         self
     }
 
     /// Says where this was read.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// const ROW: Param = Param::new("engine.size", &[int(1, 9)], Fallback::Fixed(Val::Int(3))).source("config.py");
+    /// assert_eq!(ROW.source, Some("config.py"));
+    /// ```
     pub const fn source(mut self, source: &'static str) -> Self {
         self.source = Some(source);
         self
     }
 
     /// Names the first engine version that has it.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// const ROW: Param = Param::new("engine.size", &[int(1, 9)], Fallback::Fixed(Val::Int(3))).since("1.2.0");
+    /// assert_eq!(ROW.since, Some("1.2.0"));
+    /// ```
     pub const fn since(mut self, version: &'static str) -> Self {
         self.since = Some(version);
         self
     }
 
     /// Says why not to use it any more.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// const ROW: Param = Param::new("engine.size", &[int(1, 9)], Fallback::Fixed(Val::Int(3))).deprecated("use engine.width");
+    /// assert_eq!(ROW.deprecated, Some("use engine.width"));
+    /// ```
     pub const fn deprecated(mut self, notice: &'static str) -> Self {
         self.deprecated = Some(notice);
         self
@@ -316,6 +474,12 @@ impl Param {
 }
 
 /// One change of a configuration by a rule.
+///
+/// ```
+/// # use llem_sdk::prelude::*;
+/// const EFFECT: EffectDef = EffectDef::unset("sampling.top_k");
+/// assert!(EFFECT.becomes.is_none());
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct EffectDef {
     /// Which parameter.
@@ -326,17 +490,38 @@ pub struct EffectDef {
 
 impl EffectDef {
     /// Removes a parameter.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// assert_eq!(EffectDef::unset("sampling.top_k").path, "sampling.top_k");
+    /// ```
     pub const fn unset(path: &'static str) -> Self {
         Self { path, becomes: None }
     }
 
     /// Sets a parameter.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// assert_eq!(EffectDef::set("engine.size", Val::Int(1)).becomes, Some(Val::Int(1)));
+    /// ```
     pub const fn set(path: &'static str, value: Val) -> Self {
         Self { path, becomes: Some(value) }
     }
 }
 
 /// A rule across parameters.
+///
+/// ```
+/// # use llem_sdk::prelude::*;
+/// const GREEDY: RuleDef = RuleDef::dormant(
+///     "example.greedy",
+///     "sampling.temperature == 0.0",
+///     &[EffectDef::unset("sampling.top_k")],
+///     "At temperature 0 the likeliest token is taken.",
+/// );
+/// assert_eq!(GREEDY.severity, Severity::Dormant);
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct RuleDef {
@@ -356,16 +541,33 @@ pub struct RuleDef {
 
 impl RuleDef {
     /// The engine refuses the configuration.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// assert_eq!(RuleDef::error("a.b", "engine.size == 7", "Seven is refused.").severity, Severity::Error);
+    /// ```
     pub const fn error(id: &'static str, when: &'static str, message: &'static str) -> Self {
         Self::new(id, Severity::Error, when, &[], message)
     }
 
     /// The engine accepts the configuration, with a caveat.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// assert_eq!(RuleDef::warning("a.b", "engine.size == 7", "Seven is slow.").severity, Severity::Warning);
+    /// ```
     pub const fn warning(id: &'static str, when: &'static str, message: &'static str) -> Self {
         Self::new(id, Severity::Warning, when, &[], message)
     }
 
     /// The engine uses other values.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// const RULE: RuleDef =
+    ///     RuleDef::coerce("a.b", "engine.size == 7", &[EffectDef::set("engine.size", Val::Int(8))], "Seven is eight.");
+    /// assert_eq!(RULE.effects.len(), 1);
+    /// ```
     pub const fn coerce(
         id: &'static str,
         when: &'static str,
@@ -376,6 +578,13 @@ impl RuleDef {
     }
 
     /// The engine ignores values.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// const RULE: RuleDef =
+    ///     RuleDef::dormant("a.b", "engine.eager == true", &[EffectDef::unset("engine.size")], "No graphs.");
+    /// assert_eq!(RULE.severity, Severity::Dormant);
+    /// ```
     pub const fn dormant(
         id: &'static str,
         when: &'static str,
@@ -396,6 +605,11 @@ impl RuleDef {
     }
 
     /// Says where this was read.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// assert_eq!(RuleDef::error("a.b", "true", "No.").source("config.py").source, Some("config.py"));
+    /// ```
     pub const fn source(mut self, source: &'static str) -> Self {
         self.source = Some(source);
         self

@@ -9,6 +9,27 @@ use crate::{
 };
 
 /// A way in which a plugin breaks the contract.
+///
+/// ```
+/// # use llem_sdk::{prelude::*, testing};
+/// struct Empty;
+/// impl Backend for Empty {
+///     fn describe() -> Descriptor {
+///         Descriptor::new("Empty!", "Empty", "1.0.0", "Has no modes, no runners and no releases.")
+///     }
+///     fn releases() -> Vec<EngineRelease> {
+///         Vec::new()
+///     }
+///     fn schema(release: &str) -> Result<Schema, Error> {
+///         Err(Error::unknown_release(release))
+///     }
+///     fn plan(_: &Config, _: &Context) -> Result<LaunchPlan, Error> {
+///         Err(Error::unsupported("nothing can be started"))
+///     }
+/// }
+/// let flaws: Vec<String> = testing::check::<Empty>().iter().map(ToString::to_string).collect();
+/// assert_eq!(flaws[0], "id `Empty!` is not `[a-z][a-z0-9-]{0,31}`");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flaw(String);
 
@@ -24,6 +45,8 @@ impl fmt::Display for Flaw {
 /// suggestions that are allowed, effects on known paths) and, for each release and mode, the plan
 /// of the empty configuration with the required settings' suggestions (one subject, last; only
 /// what the descriptor allows).
+///
+/// An example is at [`Server`](crate::Server), one of a broken plugin at [`Flaw`].
 pub fn check<B: Backend>() -> Vec<Flaw> {
     let mut flaws = Flaws(Vec::new());
     let descriptor = B::describe();
@@ -169,6 +192,13 @@ fn check_plan(plan: &LaunchPlan, descriptor: &Descriptor, flaws: &mut Flaws) {
     flaws.unless(subjects == 1 && last, || {
         format!("{subjects} subjects in the plan, one is wanted, as the last step")
     });
+    if plan.extra.iter().any(|(key, _)| key == "attach") {
+        let may = descriptor.permissions.iter().any(|it| matches!(it, Permission::Network(_)));
+        return flaws.unless(may, || {
+            "the plan attaches to an engine, and the descriptor does not ask for the network"
+                .to_owned()
+        });
+    }
     for step in &plan.steps {
         check_step(step, descriptor, flaws);
     }

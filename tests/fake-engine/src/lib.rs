@@ -14,8 +14,10 @@ mod server;
 mod truth;
 
 use std::{
-    io,
+    ffi::OsString,
+    io::{self, Write as _},
     net::{SocketAddr, TcpListener},
+    process::ExitCode,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -70,6 +72,27 @@ impl Drop for FakeEngine {
             drop(thread.join());
         }
     }
+}
+
+/// The program: its name, then a port or nothing for a free one, then its behaviour as a JSON object.
+///
+/// Prints its address and serves until it is killed.
+pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let args: Vec<String> = args.skip(1).map(|it| it.to_string_lossy().into_owned()).collect();
+    match run(args.first().map_or("0", String::as_str), args.get(1).map_or("{}", String::as_str)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            drop(writeln!(io::stderr(), "error: the fake engine can't serve: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(port: &str, behaviour: &str) -> io::Result<()> {
+    let behaviour: Behaviour = serde_json::from_str(behaviour)?;
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}"))?;
+    writeln!(io::stdout(), "listening on http://{}", listener.local_addr()?)?;
+    serve(listener, behaviour, &AtomicBool::new(false)).map(drop)
 }
 
 /// Serves until the flag is set.

@@ -90,6 +90,16 @@ pub struct LaunchPlan {
     pub extra: Vec<(String, String)>,
 }
 
+impl LaunchPlan {
+    /// The address of an engine that runs already, where the plan is to measure that one: its subject
+    /// is then not started.
+    ///
+    /// It travels as the key `attach` of `extra`: the scheme, the host and a port, without a path.
+    pub fn attach(&self) -> Option<&str> {
+        self.extra.iter().find(|(key, _)| key == "attach").map(|(_, url)| url.as_str())
+    }
+}
+
 /// One thing to run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {

@@ -26,7 +26,7 @@ const WIT: &[File] = embedded!["wit":
 
 /// The SDK's sources; a test compares the list with the folder.
 const SDK: &[File] = embedded!["sdk/src":
-    "argument.rs", "backend.rs", "config.rs", "identity.rs", "lib.rs", "log.rs", "outcome.rs", "plan.rs",
+    "argument.rs", "backend.rs", "build.rs", "build/file.rs", "build/rust.rs", "config.rs", "identity.rs", "lib.rs", "log.rs", "outcome.rs", "plan.rs",
     "server.rs", "table.rs", "table/convert.rs", "table/deliver.rs", "table/rows.rs", "testing.rs",
     "testing/conformance.rs", "value.rs", "wit.rs",
 ];
