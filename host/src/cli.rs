@@ -40,6 +40,9 @@ pub(crate) enum Command {
     /// Write an HTML report of the results of a run
     #[command(after_help = REPORT_EXAMPLES)]
     Report(ReportArgs),
+    /// Run one experiment of some results again and compare
+    #[command(after_help = RERUN_EXAMPLES)]
+    Rerun(RerunArgs),
     /// Compute all figures of a run again from its raw data
     #[command(after_help = RECOMPUTE_HELP)]
     Recompute(RecomputeArgs),
@@ -50,8 +53,12 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Write a commented study file to start from
     Init(InitArgs),
-    /// Print the JSON Schema of study files
-    Schema,
+    /// Print the JSON Schema of study files, results or events
+    Schema {
+        /// What of
+        #[arg(value_enum, default_value = "study")]
+        of: SchemaOf,
+    },
     /// Turn a study of LLenergyMeasure 0.7 into one of llem
     Import(ImportArgs),
     /// List, add, write and test backends
@@ -76,12 +83,17 @@ const RUN_EXAMPLES: &str = "Examples:
 
 const EXPORT_EXAMPLES: &str = "Examples:
   llem export results/DIR --format csv -o trials.csv
+  llem export results/DIR --format parquet -o trials.parquet
   llem export results/DIR --format jsonl --rows experiments
   llem export results/DIR --format latex       headline figures for a paper";
 
 const REPORT_EXAMPLES: &str = "Examples:
   llem report results/DIR                      writes results/DIR/report.html
   llem report results/DIR -o batching.html     one file, to be opened without a network";
+
+const RERUN_EXAMPLES: &str = "Examples:
+  llem rerun results/DIR batch_size=8          an experiment by its label
+  llem rerun results/DIR f496d674              or by the beginning of its id";
 
 const RECOMPUTE_HELP: &str =
     "Exit code 0: every figure is as recorded, to the last bit; 1: some differ.
@@ -138,6 +150,12 @@ pub(crate) struct RunArgs {
     /// With --resume, run failed trials again
     #[arg(long, requires = "resume")]
     pub(crate) retry_failed: bool,
+    /// Run one experiment only, by id, start of the id, or label
+    #[arg(long, value_name = "EXPERIMENT")]
+    pub(crate) only: Option<String>,
+    /// Directory that the study's relative paths are relative to; default: that of the study file
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
     /// Wait for GPUs that another study uses; without it, the study is refused
@@ -340,7 +358,7 @@ pub(crate) struct ExportArgs {
     /// Format
     #[arg(long, value_enum)]
     pub(crate) format: ExportFormat,
-    /// What a row is, in CSV and JSON lines; the other formats have one an experiment
+    /// What a row is, in CSV, JSON lines and Parquet; the other formats have one an experiment
     #[arg(long, value_enum, default_value = "trials")]
     pub(crate) rows: ExportRows,
     /// File to write; default: standard output
@@ -355,6 +373,8 @@ pub(crate) enum ExportFormat {
     Csv,
     /// One JSON object a line.
     Jsonl,
+    /// Typed columns, with their units in the file's metadata.
+    Parquet,
     /// LaTeX table of the headline figures.
     Latex,
     /// Markdown table of the headline figures.
@@ -381,6 +401,33 @@ pub(crate) struct ReportArgs {
     /// Id or label of an experiment whose power over time is shown however large the study is (can be repeated)
     #[arg(long, value_name = "EXPERIMENT")]
     pub(crate) trace: Vec<String>,
+}
+
+/// Arguments of `llem rerun`.
+#[derive(Debug, Args)]
+pub(crate) struct RerunArgs {
+    /// Results directory that has the experiment
+    pub(crate) results: PathBuf,
+    /// Experiment, by id, start of the id, or label
+    pub(crate) experiment: String,
+    /// Backend to run: a name or the path of a `.wasm` component; default: the name that the results have
+    #[arg(long, value_name = "NAME|PATH")]
+    pub(crate) plugin: Option<String>,
+    /// Permission of a backend that is not part of llem, as the error names it (can be repeated)
+    #[arg(long, value_name = "PERMISSION")]
+    pub(crate) allow: Vec<String>,
+    /// Directory below which results are written
+    #[arg(long = "results", value_name = "DIR", default_value = "results", env = "LLEM_RESULTS")]
+    pub(crate) below: PathBuf,
+    /// Directory that the study's relative paths are relative to; default: where the study file was
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+    /// Write events as JSON lines to standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show no progress
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
 }
 
 /// Arguments of `llem recompute`.
@@ -570,6 +617,17 @@ pub(crate) struct PluginTestArgs {
     /// Write JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What has a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// Study files, with the parameters of all backends.
+    Study,
+    /// Entries of `journal.jsonl`, records among them.
+    Results,
+    /// Events of `llem run --json`.
+    Events,
 }
 
 /// Where progress goes.

@@ -12,6 +12,7 @@ mod plan;
 pub(crate) mod plugin;
 mod recompute;
 mod report;
+mod rerun;
 mod run;
 mod show;
 mod slo;
@@ -38,13 +39,14 @@ pub(crate) fn run(command: Command) -> Result<ExitStatus, Failure> {
         Command::Compare(args) => compare::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Rerun(args) => rerun::run(&args),
         Command::Recompute(args) => recompute::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Slo(args) => slo::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Init(args) => write::init(&args),
-        Command::Schema => write::schema(),
+        Command::Schema { of } => write::schema(of),
         Command::Import(args) => import::run(&args),
         Command::Plugin(command) => plugin::run(&command),
         Command::Cache(args) => cache::run(&args),
@@ -58,7 +60,12 @@ pub(crate) fn run(command: Command) -> Result<ExitStatus, Failure> {
 
 /// Data goes to standard output; a reader that went away is no failure.
 fn output(text: &str) -> Result<ExitStatus, Failure> {
-    let written = std::io::stdout().lock().write_all(text.as_bytes());
+    output_bytes(text.as_bytes())
+}
+
+fn output_bytes(bytes: &[u8]) -> Result<ExitStatus, Failure> {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
     match written {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Failure::new(ExitStatus::Environment, &error))

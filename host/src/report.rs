@@ -3,6 +3,7 @@
 
 pub(crate) mod export;
 pub(crate) mod html;
+mod live;
 mod progress;
 mod table;
 

@@ -21,16 +21,23 @@ mod effects;
 mod front;
 mod objective;
 mod parameters;
+mod schema;
 mod set;
 mod summary;
 
 pub use columns::{Column, column};
 pub use comparison::{Comparison, Difference, Ratio, compare};
 pub use effects::{Effect, Interaction, Level};
-pub use front::{FRONT, FrontPoint, front};
+pub use front::{FRONT, Front, FrontPoint, LeftOut, front};
 pub use objective::{JudgedExperiment, Judgement, judge_again};
 pub use parameters::{Parameter, Setting, parameters};
+pub use schema::schema;
 pub use set::{ResultSet, Trial};
 pub use summary::{ExperimentSummary, FigureSummary, Summary};
 
-pub use crate::store::{Header, JournalError, ResultsError};
+pub use crate::store::{Header, JournalError, RawError, ResultsError};
+// What exported files are made of.
+pub(crate) use crate::store::{Column as Cells, Table};
+// For what makes up results to test readers with.
+#[doc(hidden)]
+pub use crate::store::write_series;

@@ -6,8 +6,9 @@ mod journal;
 mod raw;
 mod results;
 
-pub(crate) use journal::{Entry, Journal};
+pub(crate) use journal::{Entry, FORMAT, Journal};
 pub use journal::{Header, JournalError};
-pub(crate) use raw::{RawError, read_requests, read_series, write_requests, write_series};
-pub(crate) use results::Results;
+pub(crate) use raw::{Column, Table, read_requests, read_series, write_requests};
+pub use raw::{RawError, write_series};
 pub use results::ResultsError;
+pub(crate) use results::{Origin, Results};

@@ -99,6 +99,17 @@ const saved = async (page, name) => {
   await button.click();
 };
 
+// The axis of energies can have equal differences or equal ratios.
+const scale = async (page, name) => {
+  const type = () => page.evaluate(() => llem.charts.find((it) => it.id === "energy").view?.scale(llem.page.experiments.length > 40 ? "y" : "x").type);
+  for (const [wanted, expected] of [["ratios", "log"], ["differences", "linear"], ["auto", null]]) {
+    await page.locator("#chart-energy select").selectOption(wanted);
+    await page.evaluate(() => llem.drawAll());
+    await settle(page, "energy");
+    check(!expected || (await type()) === expected, `${name}: the axis of energies is ${await type()}, not ${expected}`);
+  }
+};
+
 const profile = mkdtempSync(join(tmpdir(), "llem-browser-"));
 mkdirSync(out, { recursive: true });
 const context = await chromium.launchPersistentContext(profile, {
@@ -124,6 +135,9 @@ try {
     await keyboard(page, name);
     if (name !== "hostile") await brush(page, name);
     check((await page.locator("img").count()) === 0, `${name}: an image came in`);
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    check(wide <= 0, `${name}: the page is ${wide} px wider than the window`);
+    if (name !== "hostile") await scale(page, name);
     for (const scheme of ["light", "dark"]) {
       await page.emulateMedia({ colorScheme: scheme });
       await draw(page, name);

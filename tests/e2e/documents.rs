@@ -58,3 +58,24 @@ fn the_quickstart_plans_two_swept_parameters_in_both_modes() {
     }
     assert_eq!(plan["schedule"]["trials"].as_array().expect("a list").len(), 24);
 }
+
+#[test]
+fn every_exported_column_is_documented() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/results.md"))
+        .expect("readable");
+    let workspace = workspace();
+    for results in ["pytorch-batch", "pytorch-baseline", "vllm-concurrency"] {
+        let results = format!("{}/fixtures/h100/{results}", env!("CARGO_MANIFEST_DIR"));
+        for rows in ["trials", "experiments"] {
+            let csv =
+                workspace.llem(&["export", &results, "--format", "csv", "--rows", rows]).stdout;
+            for column in csv.lines().next().expect("a header").split(',') {
+                let figure = column.strip_suffix("_low").or(column.strip_suffix("_high"));
+                let name =
+                    figure.unwrap_or(column).replace("_p90_", "_p50_").replace("_p99_", "_p50_");
+                let name = if name.starts_with("set.") { "set.NAME" } else { &name };
+                assert!(page.contains(&format!("`{name}`")), "{column}");
+            }
+        }
+    }
+}

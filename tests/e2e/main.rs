@@ -14,6 +14,7 @@ mod locks;
 mod offline_and_server;
 mod plugin;
 mod report;
+mod results;
 mod resume;
 mod traffic;
 

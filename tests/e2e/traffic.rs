@@ -91,7 +91,8 @@ highest = 3
     let least = levels.iter().min_by(|a, b| energy(a).partial_cmp(&energy(b)).expect("numbers"));
     assert_eq!(found["found"], least.expect("there are levels")["level"], "{found:#}");
     let results = ResultSet::open(workspace.results()).expect("readable");
-    let log = results.requests(&results.records()[0].trial).expect("it was kept");
+    let log =
+        results.requests(&results.records()[0].trial).expect("readable").expect("it was kept");
     let indices: BTreeSet<u64> = log.requests.iter().map(|it| it.index).collect();
     assert_eq!(indices.len(), log.requests.len(), "no level asks for the prompts of another");
 }
@@ -109,7 +110,7 @@ options = [{}, { "traffic.concurrency" = 1 }]
     let mut modes = BTreeSet::new();
     for record in results.records() {
         modes.insert(format!("{:?}", record.mode));
-        let log = results.requests(&record.trial).expect("it was kept");
+        let log = results.requests(&record.trial).expect("readable").expect("it was kept");
         // The first request of each place of a closed loop asks for less, so that places do not run in step.
         let first = usize::from(format!("{:?}", record.mode) == "Server");
         let completed = log.requests.iter().skip(first).filter(|it| it.is_completed());
@@ -137,7 +138,8 @@ fn a_trace_is_replayed_at_its_times_with_its_lengths_until_the_windows_are_over(
     );
     run(&workspace, &study);
     let results = ResultSet::open(workspace.results()).expect("readable");
-    let log = results.requests(&results.records()[0].trial).expect("it was kept");
+    let log =
+        results.requests(&results.records()[0].trial).expect("readable").expect("it was kept");
     assert!(log.requests.len() > trace.len(), "it began anew: {}", log.requests.len());
     let begin = log.requests[0].scheduled_ns;
     for request in log.requests.iter().filter(|it| it.is_completed()) {
@@ -158,7 +160,8 @@ fn sessions_of_several_turns_run_on_a_server_and_are_refused_offline() {
         |more: &str| small_study(more).replace("output_tokens = 4", "output_tokens = 4\nturns = 2");
     run(&workspace, &turns("[traffic]\nconcurrency = 2"));
     let results = ResultSet::open(workspace.results()).expect("readable");
-    let log = results.requests(&results.records()[0].trial).expect("it was kept");
+    let log =
+        results.requests(&results.records()[0].trial).expect("readable").expect("it was kept");
     let inputs: BTreeSet<(u64, Option<u64>)> = log
         .requests
         .iter()

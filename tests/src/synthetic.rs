@@ -68,20 +68,18 @@ impl Synthetic {
             "started_at": "2026-01-01T00:00:00Z", "experiments": ids,
             "plugins": [[self.named("made-up"), "00"]], "seed": 1,
         });
-        append(&mut journal, &header)?;
+        append(&mut journal, &header.to_string())?;
         let template = template();
         for repeat in 1..=self.repeats {
             for (at, experiment) in plan.experiments.iter().enumerate() {
                 let position = (repeat - 1) * u32::try_from(ids.len()).expect("few")
                     + u32::try_from(at).expect("few");
                 let record = self.record(&template, experiment, repeat, position);
-                let mut json = serde_json::to_value(&record).expect("records have string keys");
-                json["entry"] = "record".into();
-                append(&mut journal, &json)?;
+                let json = serde_json::to_string(&record).expect("records have string keys");
+                append(&mut journal, &format!("{{\"entry\":\"record\",{}", &json[1..]))?;
                 if repeat == 1 && at < self.traced {
-                    let series =
-                        serde_json::to_string(&[self.series(&record)]).expect("string keys");
-                    fs::write(directory.join(format!("series/{}-{repeat}.json", ids[at])), series)?;
+                    llem::results::write_series(&directory, &record.trial, &[self.series(&record)])
+                        .map_err(io::Error::other)?;
                 }
             }
         }
@@ -265,13 +263,20 @@ impl Synthetic {
             ticks: Ticks { lo_ns: times.clone(), hi_ns: times.clone(), counts },
             lane: Lane {
                 at_ns: times,
+                average_power_watts: vec![None; rows],
+                instant_power_watts: vec![None; rows],
+                memory_temperature_celsius: vec![None; rows],
+                memory_clock_megahertz: vec![None; rows],
+                throttle_bits: vec![None; rows],
+                utilization_percent: vec![None; rows],
+                performance_state: vec![None; rows],
+                machine_busy_seconds: vec![None; rows],
                 temperature_celsius: (0..rows)
                     .map(|it| Some(35 + u32::try_from(it / 40).expect("few")))
                     .collect(),
                 sm_clock_megahertz: (0..rows)
                     .map(|it| Some(if it < 50 { 345 } else { 1980 }))
                     .collect(),
-                ..Lane::default()
             },
             ..Series::default()
         }
@@ -292,8 +297,7 @@ fn scale(distribution: &mut Option<Distribution>, by: f64) {
 }
 
 /// One journal line with its checksum.
-fn append(journal: &mut impl Write, entry: &serde_json::Value) -> io::Result<()> {
-    let json = entry.to_string();
+fn append(journal: &mut impl Write, json: &str) -> io::Result<()> {
     let sum = blake3::hash(json.as_bytes()).to_hex();
     writeln!(journal, "{} {json}", &sum[..16])
 }

@@ -27,6 +27,16 @@ llem.scale = (values, unit) => {
   return unit === "s" && factor > 1 ? { factor: 1, unit } : { factor, unit: prefix + unit };
 };
 
+// The scale of an axis for values and ends of intervals: where they span more than a factor of 20, equal distances are
+// equal ratios. `wanted` is what the reader chose.
+llem.scaling = (values, wanted = "auto", zero = false) => {
+  const known = values.filter((it) => it !== null && it !== undefined);
+  const [low, high] = [known.reduce((a, b) => Math.min(a, b), Infinity), known.reduce((a, b) => Math.max(a, b), -Infinity)];
+  const ratios = wanted === "auto" ? high > 20 * low : wanted === "ratios";
+  return low > 0 && ratios ? { type: "log", nice: false, padding: 10 } : { zero, nice: true };
+};
+llem.scalings = [["auto", "as it suits"], ["differences", "equal differences"], ["ratios", "equal ratios"]];
+
 {
   const { page } = llem;
   const seen = new Set();

@@ -7,9 +7,16 @@
 
   const markOf = (value) => (value.doubtful ? "contradicted by a check" : value.estimated ? "a model's estimate" : "measured");
   const MARKS = ["measured", "a model's estimate", "contradicted by a check"];
-  const marks = () => ({ field: "kind", type: "nominal", title: null, scale: { domain: MARKS, range: [llem.palette()[0], llem.palette()[1], llem.palette()[5]] } });
+  // Only the kinds that there are stand in the legend, and none where all is measured.
+  const marks = (rows) => {
+    const kinds = MARKS.filter((it) => rows.some((row) => row.kind === it));
+    const of = (range) => ({ field: "kind", type: "nominal", title: null, legend: kinds.length > 1 || kinds[0] !== MARKS[0] ? {} : null, scale: { domain: kinds, range: kinds.map((it) => range[MARKS.indexOf(it)]) } });
+    return { color: of([0, 1, 5].map((it) => llem.palette()[it])), shape: of(["circle", "diamond", "triangle-up"]) };
+  };
+  const chosen = (chart, set) => llem.select("scale", llem.scalings, "auto", (it) => { set(it); chart().redraw(); });
 
-  const ranked = (id, figure) => {
+  const ranked = (id, title, note, figure) => {
+    let scaling = "auto";
     const make = (experiments) => {
       if (!figure) return "No trial has this figure.";
       const rows = experiments.map((it) => [it, llem.value(it, figure)]).filter(([, value]) => value)
@@ -20,7 +27,7 @@
       const place = few
         ? { field: "experiment", type: "nominal", sort: null, title: null }
         : { field: "rank", type: "quantitative", title: "rank", scale: { domain: [0, rows.length + 1] }, axis: { grid: false } };
-      const value = { field: "value", type: "quantitative", title: figure.heading, scale: { zero: few, nice: true } };
+      const value = { field: "value", type: "quantitative", title: figure.heading, scale: llem.scaling(rows.flatMap((it) => [it.value, it.low, it.high]), scaling, few) };
       const [along, across] = few ? ["y", "x"] : ["x", "y"];
       const tooltip = [{ field: "experiment" }, { field: "value", title: figure.heading, format: ".4~g" },
         { field: "low", title: `low of ${percent} interval`, format: ".4~g" }, { field: "high", title: "high", format: ".4~g" }, { field: "trials" }, { field: "kind", title: "kind" }];
@@ -29,34 +36,33 @@
           height: few ? { step: 24 } : 300,
           layer: [
             { transform: [{ filter: "isValid(datum.low)" }], mark: { type: "rule", strokeWidth: few ? 2 : 1, opacity: 0.7 }, encoding: { [along]: place, [across]: { ...value, field: "low" }, [`${across}2`]: { field: "high" } } },
-            { mark: { type: "point", size: few ? 60 : 22 }, encoding: { [along]: place, [across]: value, color: marks(), shape: { field: "kind", type: "nominal", title: null, scale: { domain: MARKS, range: ["circle", "diamond", "triangle-up"] } }, tooltip } },
+            { mark: { type: "point", size: few ? 60 : 22 }, encoding: { [along]: place, [across]: value, ...marks(rows), tooltip } },
           ],
         },
       };
     };
-    return { make, figure, id };
+    const chart = llem.chart(id, title, note, make, { controls: [chosen(() => chart, (it) => (scaling = it))] });
   };
 
   const many = page.experiments.length;
   const energy = llem.primary;
   const speed = llem.figure("output_token_throughput_per_second") || page.figures.find((it) => it.unit === "tokens/s");
   const best = (figure) => `${many > FEW ? "Experiments in order, the best first" : "The best first"}; lines are ${percent} intervals of the mean over trials${figure && figure.better ? `; ${figure.better} is better` : ""}.`;
-  {
-    const chart = ranked("energy", energy);
-    llem.chart("energy", energy ? energy.title : "Energy", best(energy), chart.make);
-    const other = ranked("speed", speed);
-    llem.chart("speed", speed ? speed.title : "Throughput", best(speed), other.make);
-  }
+  ranked("energy", energy ? energy.title : "Energy", best(energy), energy);
+  ranked("speed", speed ? speed.title : "Throughput", best(speed), speed);
 
   // The front: both axes can be chosen; membership is computed over all objectives.
   {
     const axes = page.front.objectives.map(llem.figure).filter(Boolean);
     let [x, y] = [speed && axes.includes(speed) ? speed : axes[1], axes[0]];
     const choices = axes.map((it) => [it.name, it.title]);
+    let scaling = "auto";
     const controls = axes.length > 2 ? [
       llem.select("across", choices, x?.name, (it) => { x = llem.figure(it); chart.redraw(); }),
       llem.select("up", choices, y?.name, (it) => { y = llem.figure(it); chart.redraw(); }),
     ] : [];
+    controls.push(chosen(() => chart, (it) => (scaling = it)));
+    const left = page.front.left_out.map(([why, count]) => `${count}: ${why}`).join("; ");
     const STANDINGS = ["on the front", "beaten"];
     const make = (experiments) => {
       if (!x || !y) return "A front needs two figures, such as energy and throughput.";
@@ -67,7 +73,7 @@
         return { experiment: it.name, x: one.point, x_low: one.low, x_high: one.high, y: other.point, y_low: other.low, y_high: other.high, standing: STANDINGS[on ? 0 : 1], probability, beaten_by: by === null ? "–" : page.experiments[by].name };
       }).filter(Boolean);
       if (!rows.length) return "No experiment that the filter leaves has all objectives.";
-      const axis = (field, figure) => ({ field, type: "quantitative", title: figure.heading, scale: { zero: false, nice: true } });
+      const axis = (field, figure) => ({ field, type: "quantitative", title: figure.heading, scale: llem.scaling(rows.flatMap((it) => [it[field], it[`${field}_low`], it[`${field}_high`]]), scaling) });
       const [hx, hy] = [axis("x", x), axis("y", y)];
       const standing = { field: "standing", type: "nominal", title: null, scale: { domain: STANDINGS, range: [llem.palette()[0], llem.color("--faint")] } };
       const tooltip = [{ field: "experiment" }, { field: "x", title: x.heading, format: ".4~g" }, { field: "y", title: y.heading, format: ".4~g" },
@@ -84,14 +90,16 @@
       };
     };
     const chart = llem.chart("front", "Pareto front",
-      `Experiments that no other one beats in ${axes.map((it) => it.title.toLowerCase()).join(", ") || "all objectives"} together; the tooltip says how sure that is and which one beats it.`, make, { controls });
+      `Experiments that no other one beats in ${axes.map((it) => it.title.toLowerCase()).join(", ") || "all objectives"} together; the tooltip says how sure that is and which one beats it.${left ? ` Experiments that take no part: ${llem.text(left, 300)}.` : ""}`, make, { controls });
   }
 
   // Latencies: quantiles as the trials' windows gave them.
   {
     const kinds = page.latencies.map((it, at) => [String(at), it]);
     let kind = 0;
+    let scaling = "auto";
     const controls = kinds.length > 1 ? [llem.select("latency", kinds, "0", (it) => { kind = Number(it); chart.redraw(); })] : [];
+    controls.push(chosen(() => chart, (it) => (scaling = it)));
     const make = (experiments) => {
       const with_ = experiments.filter((it) => it.latency[kind]);
       if (!with_.length) return "No experiment that the filter leaves has such a latency.";
@@ -103,7 +111,8 @@
       const few = rows.length <= FEW;
       const place = few ? { field: "experiment", type: "nominal", sort: null, title: null } : { field: "rank", type: "quantitative", title: "rank by median", scale: { domain: [0, rows.length + 1] }, axis: { grid: false } };
       const [along, across] = few ? ["y", "x"] : ["x", "y"];
-      const at = (field) => ({ field, type: "quantitative", title: `${page.latencies[kind]} (${unit})`, scale: { zero: few } });
+      const scale = llem.scaling(rows.flatMap((it) => [it.min, it.max]), scaling, few);
+      const at = (field) => ({ field, type: "quantitative", title: `${page.latencies[kind]} (${unit})`, scale });
       const format = ".4~g";
       const tooltip = [{ field: "experiment" }, ...["min", "p50", "p90", "p95", "p99", "max"].map((field) => ({ field, format, title: `${field} (${unit})` }))];
       const palette = llem.palette();
@@ -140,13 +149,17 @@
       if (!rows.length) return "No trial has given figures.";
       const x = { field: "axis", type: "nominal", sort: axes.map((it) => it.title), title: null, scale: { padding: 0.3 }, axis: { labelAngle: axes.length > 5 ? -20 : 0, grid: true, labelLimit: 220, domain: false } };
       const y = { field: "place", type: "quantitative", title: "from least to greatest", scale: { domain: [-0.03, 1.03], nice: false }, axis: { labels: false, ticks: false, grid: false } };
+      // The ends of the scheme that would vanish on the page's ground are left out.
+      const dark = document.documentElement.dataset.theme === "dark";
+      const colours = { ...llem.scaling(rows.map((it) => it.energy), "auto"), scheme: { name: "viridis", extent: dark ? [0.25, 1] : [0, 0.88] } };
+      delete colours.padding;
       const opacity = Math.max(0.08, Math.min(0.8, 40 / many));
       return {
         rows, spec: {
           height: 320,
           layer: [
             { transform: [{ filter: "!datum.kept" }], mark: { type: "line", opacity: Math.min(opacity, 0.25), color: llem.color("--faint"), strokeWidth: 1 }, encoding: { x, y, detail: { field: "experiment" } } },
-            { transform: [{ filter: "datum.kept" }], mark: { type: "line", opacity: Math.max(opacity, 0.25), strokeWidth: 1.3 }, encoding: { x, y, detail: { field: "experiment" }, color: { field: "energy", type: "quantitative", title: energy ? energy.heading : null, scale: { scheme: "viridis" } } } },
+            { transform: [{ filter: "datum.kept" }], mark: { type: "line", opacity: Math.max(opacity, 0.25), strokeWidth: 1.3 }, encoding: { x, y, detail: { field: "experiment" }, color: { field: "energy", type: "quantitative", title: energy ? energy.heading : null, scale: colours } } },
             { params: [{ name: "brush", select: { type: "interval", encodings: ["x", "y"] } }], mark: { type: "point", size: 14, opacity: 0.6, color: llem.color("--faint") }, encoding: { x, y, tooltip: [{ field: "experiment" }, { field: "axis" }, { field: "value" }] } },
           ],
         },

@@ -17,7 +17,7 @@
           facet: { row: { field: "setting", type: "nominal", sort: null, title: null, header: { labelAngle: 0, labelAlign: "left", labelOrient: "top", labelFontWeight: "bold" } } },
           resolve: { scale: { y: "independent" } }, spacing: 12,
           spec: {
-            width: Math.max(260, document.getElementById("chart-effects").clientWidth - 260), height: { step: 22 },
+            width: Math.max(260, document.getElementById("chart-effects").clientWidth - 70 - 7 * Math.min(45, Math.max(...rows.map((it) => it.level.length)))), height: { step: 22 },
             layer: [
               { mark: { type: "rule", strokeDash: [3, 3] }, encoding: { x: { datum: 1 } } },
               { mark: { type: "rule", strokeWidth: 2 }, encoding: { x: { ...x, field: "low" }, x2: { field: "high" }, y } },
@@ -42,7 +42,7 @@
       if (!rows.length) return "Nothing was varied enough to compute shares.";
       rows.sort((one, other) => other.share - one.share);
       const y = { field: "term", type: "nominal", sort: null, title: null };
-      const x = { field: "share", type: "quantitative", title: "share of the logarithms' variance (%)", scale: { domainMin: 0 } };
+      const x = { field: "share", type: "quantitative", title: "share of the logarithms' variance (%)", scale: { domain: [0, 100] } };
       return {
         rows: rows.slice(0, 20), spec: {
           height: { step: 24 },
@@ -95,7 +95,7 @@
       const spec = { height: { step: 22 }, mark: { type: "bar", height: 13 }, encoding: { y: { field: "experiment", type: "nominal", sort: null, title: null }, x: { field: "value", type: "quantitative", title: unit, stack: true }, color: { field: "phase", type: "nominal", sort: names, title: null, scale: { domain: names } }, order: { field: "order" }, tooltip: [{ field: "experiment" }, { field: "phase" }, { field: "value", format: ".4~g" }] } };
       return { rows, spec };
     };
-    const chart = llem.chart("phases", "Phase split", `Where a trial's ${has ? "energy or time" : "time"} goes${page.experiments.length > 60 ? "; the first 60 experiments that the filter leaves" : ""}.`, make, { controls });
+    const chart = llem.chart("phases", "Phase split", `Where a trial's ${has ? "energy or time goes. Prefill and decode are attributed by regression over idle power; the parts that no trial can tell apart are “not attributed”" : "time goes; a split of the energy needs idle power with the engine loaded before and after the windows"}${page.experiments.length > 60 ? "; the first 60 experiments that the filter leaves" : ""}.`, make, { controls });
   }
 
   {
@@ -142,7 +142,7 @@
       const kept = new Set(experiments.map((it) => it.at));
       const rows = page.trials.filter(([experiment]) => kept.has(experiment)).map(([experiment, repeat, position, relative]) => ({ experiment: page.experiments[experiment].name, repeat, position: position + 1, relative: 100 * (relative - 1) }));
       if (!rows.length) return "A check of the order needs experiments with more than one trial.";
-      const x = { field: "position", type: "quantitative", title: "place in the order of the run", scale: { nice: false, zero: false } };
+      const x = { field: "position", type: "quantitative", title: "place in the order of the run", scale: { nice: false, zero: false }, axis: { tickMinStep: 1, format: "d" } };
       const y = { field: "relative", type: "quantitative", title: "deviation from the experiment's mean (%)" };
       return {
         rows, spec: {

@@ -7,6 +7,7 @@ mod emissions;
 mod phases;
 mod work;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::{emissions::ScopeEmission, phases::PhaseRecord, work::WorkRecord};
@@ -22,7 +23,7 @@ use crate::{
 };
 
 /// What a trial's figures rest on besides its raw data.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Basis {
     /// When the device idled without an engine.
     pub bare: Option<Window>,
@@ -43,7 +44,7 @@ pub struct Basis {
 }
 
 /// A window as the runner drove it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct DrivenWindow {
     /// Which interval was asked for.
     pub request: Request,

@@ -1,11 +1,12 @@
 //! What the runner says while it runs: the only thing that runner and reports share besides records.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::record::TrialId;
 
 /// Something that happened, in the order in which it happened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// The study begins or goes on.
@@ -31,8 +32,11 @@ pub enum Event {
         number: u32,
         /// Trials known at this time.
         of: u32,
-        /// Estimated time until all are done.
+        /// Estimated time until all are done, from the trials of this run.
         seconds_left: Option<f64>,
+        /// Estimated energy of all that are still to run, this one included, from the trials so far; absent where none
+        /// had an energy.
+        energy_joules_left: Option<f64>,
     },
     /// A trial enters another phase.
     PhaseStarted {
@@ -95,7 +99,7 @@ pub enum Event {
 }
 
 /// A part of a trial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// The engine starts and loads the model.

@@ -6,6 +6,7 @@
 
 mod peaks;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -62,7 +63,7 @@ pub enum FlopsError {
 }
 
 /// Arithmetic of a window, by phase.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Flops {
     /// Floating-point operations of prompts.
     pub prefill: f64,

@@ -8,10 +8,11 @@ mod builtin;
 
 pub use builtin::{BUILT_IN, UnknownShape, built_in};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Facts about a decoder-only transformer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct ModelFacts {
     /// `model_type` of the configuration.
     pub model_type: String,

@@ -4,11 +4,13 @@
 //! window, and what must be known to judge it. Absent is null with a reason, never 0.
 
 mod figures;
+mod outcome;
 
 pub use figures::{Figure, figure, figure_of, figures, primary_scope};
 
 use std::{collections::BTreeMap, fmt};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -25,7 +27,9 @@ use crate::{
 pub const FORMAT: u32 = 1;
 
 /// Names a trial: an experiment and which of its repeats.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
+)]
 pub struct TrialId {
     /// Id of the experiment.
     pub experiment: String,
@@ -40,7 +44,7 @@ impl fmt::Display for TrialId {
 }
 
 /// What one trial gave.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Record {
     /// Version of this format.
     pub format: u32,
@@ -66,7 +70,7 @@ pub struct Record {
 }
 
 /// Where a trial ran.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Site {
     /// Host name.
     pub node: String,
@@ -88,7 +92,7 @@ impl Site {
 }
 
 /// Figures or failure.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum Outcome {
     /// All windows were measured.
@@ -98,7 +102,7 @@ pub enum Outcome {
 }
 
 /// Why a trial gave no figures.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct TrialFailure {
     /// In which phase.
     pub phase: crate::event::Phase,
@@ -115,7 +119,7 @@ pub struct TrialFailure {
 }
 
 /// What was measured in a trial.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Measured {
     /// Seconds from start to readiness.
     pub load_seconds: f64,
@@ -140,7 +144,7 @@ pub struct Measured {
 }
 
 /// What a search for a load that meets the objective tried and found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct SearchReport {
     /// What was looked for.
     pub goal: Goal,
@@ -151,7 +155,7 @@ pub struct SearchReport {
 }
 
 /// One load that a search tried.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct SearchLevel {
     /// Requests a second, or requests in flight.
     pub level: f64,
@@ -170,7 +174,7 @@ pub struct SearchLevel {
 }
 
 /// The work before the first window.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct WarmupReport {
     /// How long it took.
     pub seconds: f64,
@@ -182,7 +186,7 @@ pub struct WarmupReport {
 }
 
 /// One measured window.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct WindowRecord {
     /// Begin, `CLOCK_MONOTONIC` nanoseconds.
     pub begin_ns: u64,
@@ -211,7 +215,7 @@ pub struct WindowRecord {
 }
 
 /// What is known of the engine.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct EngineReport {
     /// Version that the engine or its installation reports.
     pub version: Option<String>,
@@ -236,7 +240,7 @@ pub struct EngineReport {
 /// An engine that was running already when a trial began.
 ///
 /// Its load time, its log and the quantities that it reports of itself are those since its start.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct SharedEngine {
     /// When it was started, RFC 3339 in UTC.
     pub since: String,

@@ -3,10 +3,11 @@
 //! A function of what has been seen: it replays its own course over the outcomes so far and asks for the first level
 //! that it lacks. Drives nothing and judges nothing.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What is looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Goal {
     /// The highest load that meets the objective.
@@ -16,7 +17,7 @@ pub enum Goal {
 }
 
 /// A search between two levels of load.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Search {
     /// What is looked for.
     pub goal: Goal,
@@ -31,7 +32,7 @@ pub struct Search {
 }
 
 /// What a level came to.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Outcome {
     /// The load.
     pub level: f64,

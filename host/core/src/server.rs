@@ -8,12 +8,13 @@ pub use timeline::{Interval, timeline};
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{backend::SeriesKind, latency::Window, units::whole};
 
 /// One reading of a metrics page.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Reading {
     /// When the request was sent, nanoseconds.
     pub asked_ns: u64,
@@ -31,7 +32,7 @@ impl Reading {
 }
 
 /// What a target means.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Target {
     /// Its name in results: `requests_running`.
     pub name: String,
@@ -43,7 +44,7 @@ pub struct Target {
 
 /// What one target came to in a window. Counters and histograms are taken between the window's edges, read there or
 /// interpolated between the nearest readings.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct ServerFigure {
     /// The target.
     #[serde(flatten)]

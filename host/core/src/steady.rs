@@ -3,6 +3,7 @@
 //! It looks at data of one device at a time, so that an imbalance of two devices is no unrest, and it
 //! never decides for how long to wait: the caller has the cap and records whether it was met.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
 };
 
 /// What counts as steady.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Criterion {
     /// How far back to look.
@@ -37,7 +38,7 @@ impl Default for Criterion {
 }
 
 /// How steady one device is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Steadiness {
     /// The device.
     pub device: String,

@@ -31,7 +31,7 @@ pub(super) fn submit(args: &RunArgs, settings: ExecutorSettings) -> Result<ExitS
         ));
     }
     let backends = Backends::new(Gate::new(args.allow.clone()).asking())?;
-    let planned = planning::plan(&args.study, args.plugin.as_deref(), &backends, None, true)?;
+    let planned = planning::plan(&args.study, None, args.plugin.as_deref(), &backends, None, true)?;
     if planned.expansion.experiments.is_empty() {
         return Err(run::nothing_to_run(&planned));
     }

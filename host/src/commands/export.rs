@@ -1,6 +1,6 @@
 //! `llem export`: results as tables for other programs and for papers.
 
-use super::output;
+use super::{output, output_bytes};
 use crate::{
     cli::{ExportArgs, ExportFormat, ExportRows},
     diagnostics::Failure,
@@ -16,16 +16,17 @@ pub(crate) fn run(args: &ExportArgs) -> Result<ExitStatus, Failure> {
         ExportRows::Trials => export::trials(&results),
         ExportRows::Experiments => export::experiments(&results),
     };
-    let text = match args.format {
-        ExportFormat::Csv => export::csv(&rows()),
-        ExportFormat::Jsonl => export::jsonl(&rows()),
-        ExportFormat::Markdown => export::markdown(&results),
-        ExportFormat::Latex => export::latex(&results),
+    let bytes = match args.format {
+        ExportFormat::Csv => export::csv(&rows()).into_bytes(),
+        ExportFormat::Jsonl => export::jsonl(&rows()).into_bytes(),
+        ExportFormat::Parquet => export::parquet(&rows(), results.study()),
+        ExportFormat::Markdown => export::markdown(&results).into_bytes(),
+        ExportFormat::Latex => export::latex(&results).into_bytes(),
     };
     match &args.output {
-        None => output(&text),
+        None => output_bytes(&bytes),
         Some(file) => {
-            super::write_file(file, text.as_bytes())?;
+            super::write_file(file, &bytes)?;
             output(&format!("{}\n", file.display()))
         }
     }

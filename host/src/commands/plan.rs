@@ -38,7 +38,8 @@ struct PluginLine<'a> {
 /// Plans a study and shows the plan.
 pub(crate) fn run(args: &PlanArgs) -> Result<ExitStatus, Failure> {
     let backends = Backends::new(Gate::new(args.allow.clone()).asking())?;
-    let planned = planning::plan(&args.study, args.plugin.as_deref(), &backends, None, false)?;
+    let planned =
+        planning::plan(&args.study, None, args.plugin.as_deref(), &backends, None, false)?;
     let launch = if args.launch { launches(&planned)? } else { Vec::new() };
     if args.json {
         return output_json(&Plan {

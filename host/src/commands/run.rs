@@ -1,7 +1,7 @@
 //! `llem run`: a study from file to results.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
@@ -26,11 +26,8 @@ use crate::{
     report,
     results::{ResultSet, Summary},
     runner::{self, Bench, Cancel},
-    store::{Entry, Header, Results, ResultsError},
+    store::{Entry, FORMAT, Header, Origin, Results, ResultsError},
 };
-
-/// Version of the journal's format.
-const FORMAT: u32 = 1;
 
 /// Runs a study.
 pub(crate) fn run(args: &RunArgs) -> Result<ExitStatus, Failure> {
@@ -44,6 +41,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitStatus, Failure> {
         None => executor.kind,
     };
     match kind {
+        ExecutorKind::Slurm if args.only.is_some() || args.directory.is_some() => {
+            Err(Failure::message(
+                ExitStatus::Usage,
+                "`--only` and `--directory` are for studies on this machine",
+            )
+            .hint("add `--executor local`"))
+        }
         ExecutorKind::Slurm => super::cluster::submit(args, executor),
         ExecutorKind::Local if args.cluster.dry_run || args.cluster.detach => {
             Err(Failure::message(
@@ -52,18 +56,19 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitStatus, Failure> {
             )
             .hint("add `--executor slurm`; `llem plan` shows what would run here"))
         }
-        ExecutorKind::Local => here(args),
+        ExecutorKind::Local => Ok(here(args)?.0),
     }
 }
 
-/// Runs a study on this machine.
-fn here(args: &RunArgs) -> Result<ExitStatus, Failure> {
+/// Runs a study on this machine and says where its results are.
+pub(super) fn here(args: &RunArgs) -> Result<(ExitStatus, PathBuf), Failure> {
     let (instruments, findings) = Instruments::discover(&MeterOptions::from_env());
     let devices = instruments.devices();
     let backends = Backends::new(Gate::new(args.allow.clone()).asking())?
         .with_gpus(machine::gpu_ids(&devices));
-    let planned = planning::plan(
+    let mut planned = planning::plan(
         &args.study,
+        args.directory.as_deref(),
         args.plugin.as_deref(),
         &backends,
         machine::gpu(&devices),
@@ -71,6 +76,9 @@ fn here(args: &RunArgs) -> Result<ExitStatus, Failure> {
     )?;
     if planned.expansion.experiments.is_empty() {
         return Err(nothing_to_run(&planned));
+    }
+    if let Some(wanted) = &args.only {
+        planned = planned.only(wanted)?;
     }
     let settings = config::read()?;
     let cancel = Cancel::install().map_err(|it| Failure::new(ExitStatus::Internal, &it))?;
@@ -114,11 +122,12 @@ fn here(args: &RunArgs) -> Result<ExitStatus, Failure> {
         Progress::Human => report::print_summary(&summary, results.path()),
         Progress::Json | Progress::Quiet => (),
     }
-    Ok(match finished {
+    let status = match finished {
         it if it.interrupted => ExitStatus::Interrupted,
         it if it.failed > 0 || it.left > 0 => ExitStatus::Failures,
         _ => ExitStatus::Success,
-    })
+    };
+    Ok((status, results.path().to_owned()))
 }
 
 /// The summary of a results directory, from its plan and journal.
@@ -226,6 +235,7 @@ pub(super) fn describe(
     settings: &Settings,
 ) -> Result<(), ResultsError> {
     results.write_text("study.toml", planned.study.text())?;
+    results.write_json("origin.json", &Origin { directory: planned.directory() })?;
     results.write_json("plan.json", &planned.expansion)?;
     results.write_json("settings.json", settings)
 }
@@ -245,6 +255,7 @@ pub(crate) fn unusable(error: &ResultsError) -> Failure {
         | ResultsError::NothingToResume { .. }
         | ResultsError::NotResults(_) => ExitStatus::Usage,
         ResultsError::Io { .. }
+        | ResultsError::TooNew { .. }
         | ResultsError::Unreadable { .. }
         | ResultsError::Locked(_)
         | ResultsError::Raw(_)
@@ -257,6 +268,9 @@ pub(crate) fn unusable(error: &ResultsError) -> Failure {
             failure.hint("wait for it, or give another directory with `--results`")
         }
         ResultsError::NothingToResume { .. } => failure.hint("give the directory: `--resume DIR`"),
+        ResultsError::TooNew { .. } => {
+            failure.hint("use the version of llem that wrote them, or a newer one")
+        }
         ResultsError::Io { .. }
         | ResultsError::Unreadable { .. }
         | ResultsError::NotResults(_)

@@ -6,7 +6,7 @@ use llem_core::study::Init;
 
 use super::{output, output_json};
 use crate::{
-    cli::InitArgs,
+    cli::{InitArgs, SchemaOf},
     diagnostics::Failure,
     exit::ExitStatus,
     grants::Gate,
@@ -24,8 +24,17 @@ pub(crate) fn init(args: &InitArgs) -> Result<ExitStatus, Failure> {
     output(&llem_core::study::init(&Init { name: &args.name, plugin, model: &args.model }))
 }
 
-/// Prints the JSON Schema of study files, with the parameters of the backends that are there.
-pub(crate) fn schema() -> Result<ExitStatus, Failure> {
+/// Prints a JSON Schema.
+pub(crate) fn schema(of: SchemaOf) -> Result<ExitStatus, Failure> {
+    match of {
+        SchemaOf::Study => of_studies(),
+        SchemaOf::Results => output_json(&crate::results::schema()),
+        SchemaOf::Events => output_json(&schemars::schema_for!(llem_core::event::Event)),
+    }
+}
+
+/// That of study files has the parameters of the backends that are there.
+fn of_studies() -> Result<ExitStatus, Failure> {
     let backends = Backends::new(Gate::new(Vec::new()))?;
     let mut schemas = BTreeMap::new();
     for name in backends.names() {

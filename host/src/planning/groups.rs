@@ -89,6 +89,12 @@ impl Groups {
         groups
     }
 
+    /// The same for a plan that keeps one experiment.
+    pub(crate) fn only(mut self, experiment: usize) -> Self {
+        self.members = vec![self.members[experiment]];
+        self
+    }
+
     /// What the engine of an experiment must hold.
     pub(crate) fn bounds(&self, experiment: &Experiment) -> Bounds {
         self.bounds.get(&experiment.engine_key).copied().unwrap_or_else(|| Bounds::of(experiment))

@@ -72,15 +72,17 @@ struct Loaded {
     directory: PathBuf,
 }
 
-/// Plans a study. `plugin` restricts it to one backend; `probe` looks for installed engines.
+/// Plans a study. Relative paths in it are relative to `directory`, by default that of the file; `plugin` restricts it
+/// to one backend; `probe` looks for installed engines.
 pub(crate) fn plan(
     path: &Path,
+    directory: Option<&Path>,
     plugin: Option<&str>,
     backends: &Backends,
     gpu: Option<GpuFacts>,
     probe: bool,
 ) -> Result<Planned, Failure> {
-    let loaded = load(path, plugin, backends, probe)?;
+    let loaded = load(path, directory, plugin, backends, probe)?;
     let facts = facts(&loaded.models, gpu.as_ref());
     let schemas = loaded.backends.iter().map(|(id, it)| (id.clone(), it.schema.clone())).collect();
     let study = &loaded.study;
@@ -110,7 +112,7 @@ pub(crate) fn part(
     experiments: Vec<Experiment>,
     trials: Vec<(schedule::Trial, u32)>,
 ) -> Result<Planned, Failure> {
-    let loaded = load(path, plugin, backends, true)?;
+    let loaded = load(path, None, plugin, backends, true)?;
     let expansion = Expansion { experiments, ..Expansion::default() };
     let (trials, blocks) = trials.into_iter().unzip();
     let schedule = Schedule { trials, loads: 0 };
@@ -119,13 +121,14 @@ pub(crate) fn part(
 
 fn load(
     path: &Path,
+    directory: Option<&Path>,
     plugin: Option<&str>,
     backends: &Backends,
     probe: bool,
 ) -> Result<Loaded, Failure> {
     let study = super::read(path)?;
     let (study, names) = restrict(study, plugin, backends)?;
-    let directory = directory_of(path);
+    let directory = directory.map_or_else(|| directory_of(path), Path::to_owned);
     let mut loaded = BTreeMap::new();
     for wanted in study.plugins() {
         let known = backends.names();
@@ -185,6 +188,41 @@ fn facts(models: &BTreeMap<String, ResolvedModel>, gpu: Option<&GpuFacts>) -> Fa
 }
 
 impl Planned {
+    /// Absolute path of the directory that the study's relative paths are relative to.
+    pub(crate) fn directory(&self) -> PathBuf {
+        std::path::absolute(&self.directory).unwrap_or_else(|_| self.directory.clone())
+    }
+
+    /// The same with one experiment only, by id, start of the id, or label. Its engine is planned and its prompts are
+    /// drawn as in the whole study, so that its figures can be compared.
+    pub(crate) fn only(mut self, wanted: &str) -> Result<Self, Failure> {
+        let all = std::mem::take(&mut self.expansion.experiments);
+        let found: Vec<usize> = (0..all.len())
+            .filter(|at| all[*at].label == wanted || all[*at].id.to_string().starts_with(wanted))
+            .collect();
+        let [at] = found[..] else {
+            let message = match found.len() {
+                0 => format!("the study has no experiment `{wanted}`"),
+                many => format!("{many} experiments of the study match `{wanted}`"),
+            };
+            return Err(Failure::message(ExitStatus::Usage, message)
+                .hint("`llem plan --json` lists ids and labels; another release of an engine or of llem may give others"));
+        };
+        self.groups = OnceLock::from(Groups::of(&all).only(at));
+        self.expansion.experiments = all.into_iter().skip(at).take(1).collect();
+        self.expansion.merged.retain(|it| it.experiment == at);
+        self.expansion.merged.iter_mut().for_each(|it| it.experiment = 0);
+        self.expansion.skipped.clear();
+        let measure = self.study.measure();
+        self.schedule = schedule::of_experiments(
+            &self.expansion.experiments,
+            measure.order,
+            measure.repeats.max,
+            self.study.seed(),
+        );
+        Ok(self)
+    }
+
     /// The study with every default that holds.
     pub(crate) fn resolved(&self) -> String {
         let schemas =

@@ -1,4 +1,4 @@
-//! Results as tables for other programs and for papers: CSV, JSON lines, Markdown, LaTeX.
+//! Results as tables for other programs and for papers: Parquet, CSV, JSON lines, Markdown, LaTeX.
 
 use std::fmt::Write as _;
 
@@ -6,17 +6,19 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     diagnostics::printable,
-    results::{Parameter, ResultSet, column, parameters},
+    results::{Cells, Parameter, ResultSet, Table, column, parameters},
 };
 
 /// A table: every row has every column; what is missing is null.
-pub(crate) struct Rows {
+pub(crate) struct Sheet {
+    /// What a row is.
+    of: &'static str,
     columns: Vec<String>,
     rows: Vec<Vec<Value>>,
 }
 
 /// One row a trial.
-pub(crate) fn trials(results: &ResultSet) -> Rows {
+pub(crate) fn trials(results: &ResultSet) -> Sheet {
     let parameters = parameters(results.plan());
     let trials: Vec<_> = results.trials().collect();
     let mut figures: Vec<&str> =
@@ -59,11 +61,11 @@ pub(crate) fn trials(results: &ResultSet) -> Rows {
         row.extend(figures.iter().map(|name| json!(trial.figure(name))));
         row
     });
-    Rows { columns, rows: rows.collect() }
+    Sheet { of: "trials", columns, rows: rows.collect() }
 }
 
 /// One row an experiment: each figure's mean over trials and the ends of its interval.
-pub(crate) fn experiments(results: &ResultSet) -> Rows {
+pub(crate) fn experiments(results: &ResultSet) -> Sheet {
     let parameters = parameters(results.plan());
     let summary = results.summary();
     let mut figures: Vec<&str> =
@@ -96,11 +98,14 @@ pub(crate) fn experiments(results: &ResultSet) -> Rows {
         }
         row
     });
-    Rows { columns, rows: rows.collect() }
+    Sheet { of: "experiments", columns, rows: rows.collect() }
 }
 
+/// Beginning of the columns of settings.
+const SET: &str = "set.";
+
 fn set_column(parameter: &Parameter) -> String {
-    format!("set.{}", parameter.name)
+    format!("{SET}{}", parameter.name)
 }
 
 /// A level as a number where all levels are, so that a column has one type.
@@ -114,7 +119,7 @@ fn setting(parameter: &Parameter, experiment: usize) -> Value {
 }
 
 /// Comma-separated values after RFC 4180; null is an empty field.
-pub(crate) fn csv(table: &Rows) -> String {
+pub(crate) fn csv(table: &Sheet) -> String {
     let mut text = String::new();
     line(&mut text, table.columns.iter().map(|it| field(it)));
     for row in &table.rows {
@@ -147,7 +152,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// One JSON object a line.
-pub(crate) fn jsonl(table: &Rows) -> String {
+pub(crate) fn jsonl(table: &Sheet) -> String {
     let mut text = String::new();
     for row in &table.rows {
         let object: Map<String, Value> =
@@ -155,6 +160,51 @@ pub(crate) fn jsonl(table: &Rows) -> String {
         writeln!(text, "{}", Value::Object(object)).expect("writing to a string does not fail");
     }
     text
+}
+
+/// A Parquet file. Its metadata have, under the key `llem`, what a row is and each column's unit as JSON.
+pub(crate) fn parquet(table: &Sheet, study: &str) -> Vec<u8> {
+    let units: Map<String, Value> = table
+        .columns
+        .iter()
+        .map(|it| (it.clone(), unit(it)))
+        .filter(|(_, unit)| !unit.is_empty())
+        .map(|(name, unit)| (name, json!(unit)))
+        .collect();
+    let about = json!({
+        "llem": env!("CARGO_PKG_VERSION"), "study": study, "rows": table.of, "units": units,
+    });
+    let mut file = Table::new(about.to_string());
+    for (at, name) in table.columns.iter().enumerate() {
+        file.push(name, cells(table.rows.iter().map(|row| &row[at])));
+    }
+    let mut bytes = Vec::new();
+    file.write_to(&mut bytes).expect("memory takes everything");
+    bytes
+}
+
+/// The unit of a column; that of an interval's end is the figure's.
+fn unit(name: &str) -> &'static str {
+    let figure = name.strip_suffix("_low").or_else(|| name.strip_suffix("_high"));
+    if name.starts_with(SET) { "" } else { column(figure.unwrap_or(name)).unit }
+}
+
+/// The cells of a column in the narrowest type that holds all of them; numbers that are figures stay real.
+fn cells<'a>(values: impl Iterator<Item = &'a Value> + Clone) -> Cells {
+    let mut known = values.clone().filter(|it| !it.is_null()).peekable();
+    if known.peek().is_none() {
+        return Cells::Real(values.map(|_| None).collect());
+    }
+    if known.clone().all(Value::is_boolean) {
+        Cells::Flag(values.map(Value::as_bool).collect())
+    } else if known.clone().all(Value::is_u64) {
+        Cells::Whole(values.map(Value::as_u64).collect())
+    } else if known.all(Value::is_number) {
+        Cells::Real(values.map(Value::as_f64).collect())
+    } else {
+        let text = |it: &Value| (!it.is_null()).then(|| plain(it));
+        Cells::Text(values.map(text).collect())
+    }
 }
 
 /// The columns of a table in a paper.
@@ -264,7 +314,8 @@ mod tests {
 
     #[test]
     fn fields_that_need_it_are_quoted() {
-        let table = Rows {
+        let table = Sheet {
+            of: "trials",
             columns: vec!["a".into(), "b".into()],
             rows: vec![vec![json!("x,\"y\"\n"), Value::Null], vec![json!(0.5), json!("")]],
         };
@@ -273,6 +324,28 @@ mod tests {
             jsonl(&table),
             "{\"a\":\"x,\\\"y\\\"\\n\",\"b\":null}\n{\"a\":0.5,\"b\":\"\"}\n"
         );
+    }
+
+    #[test]
+    fn columns_have_one_type_each_and_a_figure_is_real_even_where_it_is_whole() {
+        let of = |values: &[Value]| cells(values.iter());
+        assert_eq!(of(&[json!(1), Value::Null]), Cells::Whole(vec![Some(1), None]));
+        assert_eq!(of(&[json!(2.0), json!(0.5)]), Cells::Real(vec![Some(2.0), Some(0.5)]));
+        assert_eq!(of(&[json!(2.0)]), Cells::Real(vec![Some(2.0)]));
+        assert_eq!(of(&[Value::Null]), Cells::Real(vec![None]));
+        assert_eq!(of(&[json!(true)]), Cells::Flag(vec![Some(true)]));
+        assert_eq!(
+            of(&[json!("a"), json!(1)]),
+            Cells::Text(vec![Some("a".into()), Some("1".into())])
+        );
+    }
+
+    #[test]
+    fn units_are_those_of_figures_and_of_their_intervals() {
+        let of = |name| unit(name);
+        assert_eq!(of("energy_joules_low"), "J");
+        assert_eq!(of("output_tokens_per_joule"), "tokens/J");
+        assert_eq!((of("set.engine.timeout_seconds"), of("label")), ("", ""));
     }
 
     #[test]

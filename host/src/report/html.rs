@@ -7,12 +7,13 @@ mod data;
 mod library;
 mod markup;
 mod review;
+mod split;
 mod trace;
 
 use std::fmt::Write as _;
 
 use self::markup::{Name, Text};
-use crate::results::{ResultSet, Trial};
+use crate::results::{ResultSet, Trial, front};
 
 /// What a report is made with.
 #[derive(Clone, Debug, Default)]
@@ -49,8 +50,9 @@ const CHARTS: [(&str, bool); 11] = [
 pub(crate) fn page(results: &ResultSet, options: &Options) -> String {
     let trials: Vec<Trial<'_>> = results.trials().collect();
     let summary = results.summary_of(&trials);
-    let data = markup::json(&data::of(results, &trials, &summary, options));
-    let review = review::of(results, &summary);
+    let front = front(&summary);
+    let data = markup::json(&data::of(results, &trials, &summary, &front, options));
+    let review = review::of(results, &summary, &front);
     // Only scripts with this word run. It depends on all the data, so that no data can hold it.
     let nonce = blake3::hash(data.as_bytes()).to_hex();
     let library = library::script();
@@ -114,11 +116,17 @@ fn head(page: &mut String, results: &ResultSet, warnings: &str) {
          <span class=\"tools\"><button type=\"button\" id=\"theme\">Dark colours</button><button type=\"button\" id=\"print\">Print</button></span>\
          <p class=\"facts\">begun {} · {} experiments · {} trials · seed {} · llem {}</p></header>\n<main>\n{warnings}",
         Name(results.study()),
-        Name(&header.started_at),
+        Name(&minute(&header.started_at)),
         results.experiments().len(),
         results.records().len(),
         header.seed,
         Name(&header.llem),
     )
     .expect("writing to a string does not fail");
+}
+
+/// A time without what nobody reads: `2026-11-24 13:15 UTC`.
+fn minute(at: &str) -> String {
+    at.parse::<jiff::Timestamp>()
+        .map_or_else(|_| at.to_owned(), |it| it.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }

@@ -1,13 +1,14 @@
-//! Live progress: a line that changes on a terminal, plain lines elsewhere, JSON lines for machines.
+//! Live progress: lines that change on a terminal, plain lines elsewhere, JSON lines for machines.
 
 use std::{
     io::{IsTerminal, Write},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use llem_core::event::{Event, Phase};
 
+use super::live::{View, left};
 use crate::{cli::Progress, diagnostics::printable};
 
 /// Something that is told every event.
@@ -33,45 +34,38 @@ pub(crate) fn reporter(kind: Progress) -> Reporter {
     }
 }
 
-/// The changing line of a terminal.
+/// The changing lines of a terminal.
 struct Live {
     bar: ProgressBar,
-    title: String,
-    phase: &'static str,
+    view: View,
+    started: Instant,
 }
 
 impl Live {
     fn new() -> Self {
         // More than 4 redraws a second would cost power on the machine that is measured.
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(4));
-        let style = ProgressStyle::with_template("{bar:20} {pos}/{len}  {msg}")
+        let style = ProgressStyle::with_template("{bar:20} {pos}/{len}  {wide_msg}\n{prefix}")
             .expect("the template is valid");
         bar.set_style(style);
-        Self { bar, title: String::new(), phase: "" }
+        Self { bar, view: View::default(), started: Instant::now() }
     }
 
     fn show(&mut self, event: &Event) {
+        self.view.take(event);
         match event {
             Event::StudyStarted { trials, .. } => self.bar.set_length(u64::from(*trials)),
-            Event::TrialStarted { trial, label, of, seconds_left, .. } => {
+            Event::TrialStarted { of, .. } => {
                 self.bar.set_length(u64::from(*of));
-                let left = seconds_left
-                    .map_or_else(String::new, |it| format!("  about {} left", duration(it)));
-                self.title = format!("{} #{}{left}", printable(label), trial.repeat);
-            }
-            Event::PhaseStarted { phase, .. } => {
-                self.phase = phase.title();
-                self.bar.set_message(format!("{}  {}", self.title, self.phase));
-            }
-            Event::Progress { .. } => {
-                let figures = live_figures(event);
-                self.bar.set_message(format!("{}  {}  {figures}", self.title, self.phase));
+                self.started = Instant::now();
             }
             Event::TrialFinished { .. } => self.bar.inc(1),
-            Event::Shards { .. } => self.bar.set_message(plain(event).unwrap_or_default()),
-            Event::StudyFinished { .. } => self.bar.finish_and_clear(),
-            Event::Warning { .. } => (),
+            Event::Shards { .. } => return self.bar.set_message(plain(event).unwrap_or_default()),
+            Event::StudyFinished { .. } => return self.bar.finish_and_clear(),
+            Event::PhaseStarted { .. } | Event::Progress { .. } | Event::Warning { .. } => (),
         }
+        self.bar.set_message(self.view.trial());
+        self.bar.set_prefix(self.view.figures(self.started.elapsed()));
         if matches!(
             event,
             Event::StudyStarted { .. } | Event::TrialFinished { .. } | Event::Warning { .. }
@@ -80,28 +74,6 @@ impl Live {
             self.bar.println(line);
         }
     }
-}
-
-fn live_figures(event: &Event) -> String {
-    let Event::Progress {
-        power_watts,
-        power_is_estimated,
-        output_tokens_per_second,
-        temperature_celsius,
-        done,
-        ..
-    } = event
-    else {
-        return String::new();
-    };
-    let about = if *power_is_estimated { "~" } else { "" };
-    let parts = [
-        done.map(|it| format!("{:.0} %", 100.0 * it)),
-        power_watts.map(|it| format!("{about}{it:.1} W")),
-        output_tokens_per_second.map(|it| format!("{it:.0} tokens/s")),
-        temperature_celsius.map(|it| format!("{it:.0} °C")),
-    ];
-    parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
 }
 
 /// An event as one line, if it is worth one.
@@ -118,9 +90,9 @@ fn plain(event: &Event) -> Option<String> {
                 printable(study)
             ))
         }
-        Event::TrialStarted { trial, label, number, of, seconds_left } => {
-            let left = seconds_left
-                .map_or_else(String::new, |it| format!(", about {} left", duration(it)));
+        Event::TrialStarted { trial, label, number, of, seconds_left, energy_joules_left } => {
+            let left = left(*seconds_left, *energy_joules_left, false)
+                .map_or_else(String::new, |it| format!(", {it}"));
             Some(format!("[{number}/{of}] {} #{}{left}", printable(label), trial.repeat))
         }
         Event::PhaseStarted { phase: Phase::Window, .. } => Some("      measuring".to_owned()),
@@ -159,18 +131,5 @@ mod tests {
     fn durations_read_well() {
         let shown: Vec<String> = [0.25, 59.0, 61.0, 7_322.0].into_iter().map(duration).collect();
         assert_eq!(shown, ["0.2 s", "59.0 s", "1 min 1 s", "2 h 2 min"]);
-    }
-
-    #[test]
-    fn an_estimated_power_is_marked() {
-        let event = Event::Progress {
-            trial: llem_core::record::TrialId { experiment: "e".into(), repeat: 1 },
-            power_watts: Some(12.34),
-            power_is_estimated: true,
-            output_tokens_per_second: None,
-            temperature_celsius: None,
-            done: Some(0.5),
-        };
-        assert_eq!(live_figures(&event), "50 %  ~12.3 W");
     }
 }

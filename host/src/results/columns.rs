@@ -17,15 +17,17 @@ pub struct Column {
 }
 
 /// Suffixes of names, their unit.
-const UNITS: [(&str, &str); 12] = [
+const UNITS: [(&str, &str); 14] = [
     ("_token_throughput_per_second", "tokens/s"),
     ("_request_throughput_per_second", "requests/s"),
     ("goodput_per_second", "requests/s"),
+    ("_tokens_per_joule", "tokens/J"),
     ("_flops_per_joule", "FLOP/J"),
     ("_flops_per_second", "FLOP/s"),
     ("_joules", "J"),
     ("_watts", "W"),
     ("_seconds", "s"),
+    ("_kilograms", "kg"),
     ("_grams", "g"),
     ("_celsius", "°C"),
     ("_bytes", "B"),
@@ -46,15 +48,24 @@ pub fn column(name: &str) -> Column {
     } else {
         UNITS.iter().find(|(suffix, _)| name.ends_with(suffix)).map_or("", |(_, unit)| unit)
     };
-    let endings = ["_per_second", "_joules", "_watts", "_seconds", "_grams", "_celsius", "_bytes"];
+    let endings = [
+        "_per_second",
+        "_joules",
+        "_watts",
+        "_seconds",
+        "_kilograms",
+        "_grams",
+        "_celsius",
+        "_bytes",
+    ];
     let bare = endings.iter().find_map(|it| name.strip_suffix(it)).unwrap_or(name);
     let mut title = bare.replace('_', " ");
     if let Some(first) = title.get_mut(..1) {
         first.make_ascii_uppercase();
     }
     let better = match unit {
-        "tokens/s" | "requests/s" | "FLOP/J" | "FLOP/s" => Some(Better::Higher),
-        "J" | "s" | "g" => Some(Better::Lower),
+        "tokens/s" | "requests/s" | "tokens/J" | "FLOP/J" | "FLOP/s" => Some(Better::Higher),
+        "J" | "s" | "kg" | "g" => Some(Better::Lower),
         _ => None,
     };
     Column { name: name.to_owned(), title, unit, better }

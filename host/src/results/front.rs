@@ -6,7 +6,7 @@ use llem_core::stats::{
     pareto::{self, Better},
 };
 
-use super::Summary;
+use super::{ExperimentSummary, Summary, column};
 
 /// The objectives, with what is better.
 pub const FRONT: [(&str, Better); 3] = [
@@ -28,31 +28,62 @@ pub struct FrontPoint {
     pub dominated_by: Option<usize>,
 }
 
-/// The standing of each experiment that has all of the objectives that any experiment has, and which
-/// those are. Figures that an instrument contradicts take no part.
-pub fn front(summary: &Summary) -> (Vec<&'static str>, Vec<FrontPoint>) {
+/// The front of a study.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Front {
+    /// The objectives: those of [`FRONT`] that any experiment has; none where that leaves fewer than two.
+    pub objectives: Vec<&'static str>,
+    /// The standing of each experiment that takes part.
+    pub points: Vec<FrontPoint>,
+    /// Experiments that take no part.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// An experiment that takes no part in the front.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Index of the experiment in the plan.
+    pub experiment: usize,
+    /// Why, for people.
+    pub why: String,
+}
+
+/// The front of energy, throughput and latency. An experiment takes part where it has all objectives and no instrument
+/// contradicts one.
+///
+/// ```
+/// use llem::results::{ResultSet, front};
+///
+/// # let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/h100/pytorch-batch");
+/// let summary = ResultSet::open(directory)?.summary();
+/// let front = front(&summary);
+/// for it in front.points.iter().filter(|it| it.on_front) {
+///     println!("{}: on the front, p = {}", summary.experiments[it.experiment].label, it.probability);
+/// }
+/// # assert_eq!(front.points.len() + front.left_out.len(), summary.experiments.len());
+/// # Ok::<(), llem::results::ResultsError>(())
+/// ```
+pub fn front(summary: &Summary) -> Front {
     let has = |name: &str| summary.experiments.iter().any(|it| it.figures.contains_key(name));
     let objectives: Vec<(&'static str, Better)> =
         FRONT.into_iter().filter(|(name, _)| has(name)).collect();
+    if objectives.len() < 2 {
+        return Front::default();
+    }
     let better: Vec<Better> = objectives.iter().map(|(_, better)| *better).collect();
     let mut places = Vec::new();
     let mut estimates: Vec<Vec<Estimate>> = Vec::new();
+    let mut left_out = Vec::new();
     for (at, experiment) in summary.experiments.iter().enumerate() {
-        let figures = objectives.iter().map(|(name, _)| experiment.figures.get(*name));
-        let Some(figures) = figures.collect::<Option<Vec<_>>>() else { continue };
-        if figures.iter().any(|it| !it.ranked) {
-            continue;
+        let found: Result<Vec<Estimate>, String> =
+            objectives.iter().map(|(name, _)| objective(experiment, name)).collect();
+        match found {
+            Ok(found) => {
+                places.push(at);
+                estimates.push(found);
+            }
+            Err(why) => left_out.push(LeftOut { experiment: at, why }),
         }
-        places.push(at);
-        estimates.push(
-            figures
-                .iter()
-                .map(|it| it.statistics.estimate.unwrap_or(single(it.statistics.mean)))
-                .collect(),
-        );
-    }
-    if objectives.len() < 2 {
-        return (Vec::new(), Vec::new());
     }
     let standings = pareto::front(&estimates, &better, 1);
     let leaders: Vec<usize> = (0..places.len()).filter(|at| standings[*at].on_front).collect();
@@ -81,7 +112,19 @@ pub fn front(summary: &Summary) -> (Vec<&'static str>, Vec<FrontPoint>) {
             dominated_by,
         }
     });
-    (objectives.iter().map(|(name, _)| *name).collect(), points.collect())
+    let points = points.collect();
+    Front { objectives: objectives.iter().map(|(name, _)| *name).collect(), points, left_out }
+}
+
+/// An experiment's estimate of an objective, or why it can't be placed by it.
+fn objective(experiment: &ExperimentSummary, name: &str) -> Result<Estimate, String> {
+    let title = || column(name).title.to_lowercase();
+    match experiment.figures.get(name) {
+        None if experiment.completed == 0 => Err("no trial has figures".to_owned()),
+        None => Err(format!("it has no {}", title())),
+        Some(it) if !it.ranked => Err(format!("a check contradicts its {}", title())),
+        Some(it) => Ok(it.statistics.estimate.unwrap_or(single(it.statistics.mean))),
+    }
 }
 
 /// A single trial says nothing of its error; its point takes part as it is.

@@ -108,7 +108,7 @@ impl JudgedExperiment {
 /// The verdict over all windows of a trial, and their length in seconds.
 fn judged(results: &ResultSet, record: &Record, objective: &Slo) -> Option<(SloVerdict, f64)> {
     let measured = record.measured()?;
-    let log = results.requests(&record.trial)?;
+    let log = results.requests(&record.trial).ok().flatten()?;
     let mut seconds = 0.0;
     let mut all: Option<SloVerdict> = None;
     for window in &measured.windows {

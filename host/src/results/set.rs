@@ -2,18 +2,21 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     path::{Path, PathBuf},
 };
 
 use llem_core::{
     energy::Series,
     latency::RequestLog,
-    record::{Figure, Record, TrialId, figures},
+    record::{self, Figure, Record, TrialId, figures},
     study::{Expansion, Experiment},
 };
 
+use serde::de::DeserializeOwned;
+
 use super::Summary;
-use crate::store::{self, Entry, Header, ResultsError};
+use crate::store::{self, Entry, Header, Origin, RawError, ResultsError};
 
 /// Everything that a results directory holds beside raw series, request logs and engine logs.
 ///
@@ -40,6 +43,7 @@ pub struct ResultSet {
     unfinished: Vec<TrialId>,
     environment: Option<serde_json::Value>,
     study_file: Option<String>,
+    origin: Option<PathBuf>,
     /// Index of each experiment in the plan.
     index: BTreeMap<String, usize>,
 }
@@ -72,16 +76,14 @@ impl ResultSet {
         let Some(Entry::Header(header)) = entries.next() else {
             return Err(ResultsError::NotResults(path));
         };
+        let too_new = |found, known| ResultsError::TooNew { path: path.clone(), found, known };
+        if header.format > store::FORMAT {
+            return Err(too_new(header.format, store::FORMAT));
+        }
         let plan: Expansion = store::Results::read_json(&path, "plan.json")?;
-        let environment = match store::Results::read_json(&path, "environment.json") {
-            Ok(environment) => Some(environment),
-            Err(ResultsError::Io { source, .. })
-                if source.kind() == std::io::ErrorKind::NotFound =>
-            {
-                None
-            }
-            Err(error) => return Err(error),
-        };
+        let environment = optional(&path, "environment.json")?;
+        let origin: Option<Origin> = optional(&path, "origin.json")?;
+        let origin = origin.map(|it| it.directory);
         // A trial that was run again replaces its earlier record.
         let mut last: BTreeMap<TrialId, Option<Record>> = BTreeMap::new();
         for entry in entries {
@@ -101,9 +103,12 @@ impl ResultSet {
                 None => unfinished.push(trial),
             }
         }
+        if let Some(newer) = records.iter().map(|it| it.format).find(|it| *it > record::FORMAT) {
+            return Err(too_new(newer, record::FORMAT));
+        }
         records.sort_by_key(|it| (index.get(&it.trial.experiment).copied(), it.trial.repeat));
         let study_file = std::fs::read_to_string(path.join("study.toml")).ok();
-        Ok(Self { path, header, plan, records, unfinished, environment, study_file, index })
+        Ok(Self { path, header, plan, records, unfinished, environment, study_file, origin, index })
     }
 
     /// The directory.
@@ -151,6 +156,12 @@ impl ResultSet {
         self.study_file.as_deref()
     }
 
+    /// The directory that relative paths in the study file are relative to, on the machine of the run; none in results
+    /// of the first releases.
+    pub fn origin(&self) -> Option<&Path> {
+        self.origin.as_deref()
+    }
+
     /// The trials with their figures.
     pub fn trials(&self) -> impl Iterator<Item = Trial<'_>> {
         self.records.iter().filter_map(|record| {
@@ -184,13 +195,37 @@ impl ResultSet {
         self.plan.experiments.iter().filter(|it| it.id.to_string().starts_with(wanted)).collect()
     }
 
-    /// What the meters recorded in a trial; none where it was not kept.
-    pub fn series(&self, trial: &TrialId) -> Option<Vec<Series>> {
-        store::read_series(&self.path, trial).ok().flatten()
+    /// What the meters recorded in a trial, one entry a device; none where it was not kept.
+    ///
+    /// ```no_run
+    /// use llem::results::ResultSet;
+    ///
+    /// let results = ResultSet::open("results/batching-2026")?;
+    /// for trial in results.trials() {
+    ///     for series in results.series(&trial.record.trial)?.unwrap_or_default() {
+    ///         let hottest = series.lane.temperature_celsius.iter().flatten().max();
+    ///         println!("{} {}: {hottest:?} °C", trial.record.trial, series.device.id);
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn series(&self, trial: &TrialId) -> Result<Option<Vec<Series>>, RawError> {
+        store::read_series(&self.path, trial)
     }
 
-    /// The request log of a trial; none where it was not kept.
-    pub fn requests(&self, trial: &TrialId) -> Option<RequestLog> {
-        store::read_requests(&self.path, trial).ok().flatten()
+    /// The request log of a trial, with the time of each token; none where it was not kept.
+    pub fn requests(&self, trial: &TrialId) -> Result<Option<RequestLog>, RawError> {
+        store::read_requests(&self.path, trial)
+    }
+}
+
+/// A file beside the journal that early releases did not write.
+fn optional<T: DeserializeOwned>(results: &Path, name: &str) -> Result<Option<T>, ResultsError> {
+    match store::Results::read_json(results, name) {
+        Ok(value) => Ok(Some(value)),
+        Err(ResultsError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }

@@ -258,6 +258,10 @@ impl<'a> State<'a> {
             number: self.trials,
             of: self.trials + count(left) - 1,
             seconds_left: self.seconds_left(left),
+            energy_joules_left: self
+                .progress
+                .joules_a_trial()
+                .map(|it| it * f64::from(count(left))),
         });
         Ok(match trial.runnable {
             Ok(mut runnable) => {

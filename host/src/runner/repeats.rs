@@ -42,6 +42,8 @@ pub(crate) struct Progress<'a> {
     done: BTreeMap<String, (u32, Vec<f64>)>,
     spent: BTreeMap<String, Spent>,
     enough: BTreeSet<String>,
+    /// Trials whose energy is known.
+    metered: u32,
 }
 
 impl<'a> Progress<'a> {
@@ -54,6 +56,7 @@ impl<'a> Progress<'a> {
             done: BTreeMap::new(),
             spent: BTreeMap::new(),
             enough: BTreeSet::new(),
+            metered: 0,
         }
     }
 
@@ -64,7 +67,9 @@ impl<'a> Progress<'a> {
         *done += 1;
         let spent = self.spent.entry(experiment.clone()).or_default();
         spent.seconds += record.duration_seconds;
-        spent.joules += joules(record).unwrap_or_default();
+        let joules = joules(record);
+        self.metered += u32::from(joules.is_some());
+        spent.joules += joules.unwrap_or_default();
         let primary = figure_of(&self.measure.primary);
         values.extend(record.measured().zip(primary).and_then(|(it, name)| figure(it, name)));
         let is_hopeless = matches!(&record.outcome, Outcome::Failed(failure) if failure.permanent);
@@ -96,6 +101,11 @@ impl<'a> Progress<'a> {
             seconds: all.seconds + it.seconds,
             joules: all.joules + it.joules,
         })
+    }
+
+    /// Mean energy of the trials whose energy is known; none where there is none.
+    pub(super) fn joules_a_trial(&self) -> Option<f64> {
+        (self.metered > 0).then(|| self.spent().joules / f64::from(self.metered))
     }
 
     /// Whether an experiment needs no further trial.

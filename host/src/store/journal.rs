@@ -13,10 +13,14 @@ use llem_core::{
     journal::{Damaged, line, lines},
     record::{Record, TrialId},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Version of the journal's format that this version writes, and the newest that it reads.
+pub(crate) const FORMAT: u32 = 1;
+
 /// One line of the journal.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "snake_case")]
 pub(crate) enum Entry {
     /// First line: what runs.
@@ -36,7 +40,7 @@ pub(crate) enum Entry {
 }
 
 /// What a results directory is about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Header {
     /// Version of the journal's format.
     pub format: u32,
@@ -163,13 +167,21 @@ fn encode(entry: &Entry) -> String {
     line(&serde_json::to_string(entry).expect("entries have string keys only"))
 }
 
+/// Reads an entry; a record straight into its type, since records are nearly all of a journal.
+fn decode(json: &[u8]) -> serde_json::Result<Entry> {
+    if json.starts_with(br#"{"entry":"record","#) {
+        return Ok(Entry::Record(Box::new(serde_json::from_slice(json)?)));
+    }
+    serde_json::from_slice(json)
+}
+
 /// The entries and the length of what is whole.
 fn parse(bytes: &[u8], path: &Path) -> Result<(Vec<Entry>, usize), JournalError> {
     let (lines, whole) = lines(bytes)
         .map_err(|Damaged { line }| JournalError::Damaged { line, path: path.to_owned() })?;
     let mut entries = Vec::with_capacity(lines.len());
     for json in lines {
-        let entry = serde_json::from_slice(json).map_err(|source| JournalError::Unknown {
+        let entry = decode(json).map_err(|source| JournalError::Unknown {
             line: entries.len() + 1,
             path: path.to_owned(),
             source,

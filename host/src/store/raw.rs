@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 use llem_core::record::TrialId;
 
 pub(crate) use requests::{read_requests, write_requests};
-pub(crate) use series::{read_series, write_series};
+pub(crate) use series::read_series;
+pub use series::write_series;
+pub(crate) use table::{Column, Table};
 
 /// Why raw data can't be written or read.
 #[derive(Debug, thiserror::Error)]

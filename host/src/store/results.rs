@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustix::fs::{FlockOperation, flock};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Entry, Header, Journal, JournalError, RawError};
 
@@ -17,6 +17,13 @@ pub(crate) struct Results {
     path: PathBuf,
     journal: Journal,
     _lock: File,
+}
+
+/// Where results come from: what `origin.json` holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    /// Absolute path of the directory that the study's relative paths are relative to.
+    pub(crate) directory: PathBuf,
 }
 
 /// Why a results directory can't be used.
@@ -54,6 +61,16 @@ pub enum ResultsError {
     /// The directory has no header.
     #[error("`{}` holds no results of llem", .0.display())]
     NotResults(PathBuf),
+    /// A newer llem wrote it.
+    #[error("`{}` has results of format {found}; this version of llem reads up to {known}", path.display())]
+    TooNew {
+        /// Where.
+        path: PathBuf,
+        /// Format of the journal, or of a record in it.
+        found: u32,
+        /// The newest known one.
+        known: u32,
+    },
     /// The study changed since.
     #[error("the study differs from that of `{}`: {difference}", path.display())]
     Changed {

@@ -1,11 +1,12 @@
 //! Emissions of a window's energy, scope by scope, where the user gave an intensity.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::energy::{Emission, Scope, Series, Settings, Total, Window, emission};
 
 /// Emissions of the energy of one scope.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct ScopeEmission {
     /// What the energy comprises.
     pub scope: Scope,

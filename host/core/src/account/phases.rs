@@ -1,6 +1,7 @@
 //! Prefill and decode energy of each device in a window: attribution, with the reason where there is
 //! none.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// A window's energy of one device by phase.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct PhaseRecord {
     /// The device.
     pub device: String,

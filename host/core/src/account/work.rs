@@ -1,5 +1,6 @@
 //! Arithmetic of the tokens that arrived in a window, and its share of the devices' peak.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Basis;
@@ -11,7 +12,7 @@ use crate::{
 };
 
 /// What the model asked of the devices in a window.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct WorkRecord {
     /// Operations of the prompts whose first token came in the window, and of the later tokens that did.
     /// Tokens that a cache saved are counted: it is what the requests asked for.

@@ -1,9 +1,12 @@
 //! Who a plugin is and what its launch plans may contain.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How an engine is driven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// A running HTTP server under offered load.

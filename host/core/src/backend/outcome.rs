@@ -1,5 +1,6 @@
 //! What the engine said of itself, for the plugin to read, and what the plugin made of it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Config, PlanFile, Value};
@@ -84,7 +85,7 @@ pub struct Observation {
 }
 
 /// A quantity that the engine reported of itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Measure {
     /// Name with its unit as suffix.
     pub name: String,

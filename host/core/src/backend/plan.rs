@@ -1,5 +1,6 @@
 //! Launch plans: what is to run, as data that can be shown, hashed and checked before it starts.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Config, ImageRef, Mode, Path, Runner, Value};
@@ -233,7 +234,7 @@ pub struct MetricSeries {
 }
 
 /// Kind of a series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SeriesKind {
     /// Only grows.

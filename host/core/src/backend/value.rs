@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Path of a parameter: a section and a name, `engine.max_num_seqs`.
@@ -78,8 +79,9 @@ impl fmt::Display for Path {
 /// One value of a setting.
 ///
 /// Serialised as the plain JSON value. Numbers are finite.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(from = "serde_json::Value", into = "serde_json::Value")]
+#[schemars(with = "serde_json::Value")]
 pub enum Value {
     /// Explicit null, different from a setting that is absent.
     Null,

@@ -2,6 +2,7 @@
 //!
 //! Net energies may be negative and are never raised to zero: a floor would bias them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -25,7 +26,7 @@ const HALVES: f64 = 0.005;
 const BATCHES: usize = 10;
 
 /// Idle power of one device.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Baseline {
     /// The device.
     pub device: String,
@@ -170,7 +171,7 @@ fn mean_temperature(series: &Series, window: Window) -> Option<f64> {
 }
 
 /// The baselines of one device around a window.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Baselines {
     /// Without any context on the device.
     pub bare: Option<Baseline>,
@@ -181,7 +182,7 @@ pub struct Baselines {
 }
 
 /// Energy above a baseline.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct NetEnergy {
     /// Gross energy less the baseline's; may be negative.
     pub energy_joules: Joules,

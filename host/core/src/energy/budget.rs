@@ -3,6 +3,7 @@
 //!
 //! Which components a figure has is decided by its estimator.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::units::Joules;
@@ -20,7 +21,7 @@ pub(super) const LAG_HALF_WIDTH: f64 = 0.025;
 pub(super) const MODEL_RELATIVE: f64 = 0.26;
 
 /// How uncertain an energy is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Uncertainty {
     /// What contributes.
     pub components: Vec<Component>,
@@ -60,7 +61,7 @@ impl Uncertainty {
 }
 
 /// One contribution to an uncertainty.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Component {
     /// What it is.
     pub name: String,
@@ -73,7 +74,7 @@ pub struct Component {
 }
 
 /// How an uncertainty was evaluated, in the terms of the GUM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Evaluation {
     /// By statistics of the window's own data.
@@ -110,7 +111,7 @@ pub(super) fn rectangular(half_width: f64) -> f64 {
 }
 
 /// A calibration of one device's sensor against a reference instrument.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibrated {
     /// The device that was calibrated.

@@ -2,6 +2,7 @@
 //!
 //! A check never changes a figure; it says whether the figure may be ranked, and why not.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -38,7 +39,9 @@ pub(super) enum Unusable {
 }
 
 /// Whether a figure may be ranked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Nothing speaks against it.
@@ -51,7 +54,7 @@ pub enum Verdict {
 }
 
 /// The same window by other instruments.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Checks {
     /// Energy by the counter, also where it could not be used for the figure.
     pub counter_joules: Option<Joules>,

@@ -2,6 +2,7 @@
 //!
 //! It knows no grid and no default: both factors come from the user.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -11,7 +12,7 @@ use crate::units::Joules;
 const KILOWATT_HOUR: f64 = 3.6e6;
 
 /// Emissions of electricity, in grams of CO2 equivalent per kilowatt-hour.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum CarbonIntensity {
     /// The same at all times.
@@ -21,7 +22,7 @@ pub enum CarbonIntensity {
 }
 
 /// What the user knows about the electricity.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Carbon {
     /// Its intensity.
@@ -31,7 +32,7 @@ pub struct Carbon {
 }
 
 /// Emissions of an energy with what they were computed from.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Emission {
     /// Mass of CO2 equivalent in kilograms.
     pub co2e_kilograms: f64,

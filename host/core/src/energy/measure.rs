@@ -3,6 +3,7 @@
 //! The order is fixed: counter, else samples, else averaged power, else nothing with the reason. A
 //! fallback is always flagged.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -16,7 +17,7 @@ use super::{
 use crate::units::{Joules, Seconds, Watts, count};
 
 /// The window that somebody wants to know the energy of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Request {
     /// Where it begins.
     pub begin_ns: u64,
@@ -27,7 +28,7 @@ pub struct Request {
 }
 
 /// What the user knows beyond the series.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Settings {
     /// Calibrations of sensors, by device.
     #[serde(default)]
@@ -38,7 +39,7 @@ pub struct Settings {
 }
 
 /// The energy of all devices in one window.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Measurement {
     /// The interval that all readings hold for; tokens and requests must be counted in it.
     pub window: Window,

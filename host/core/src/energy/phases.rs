@@ -6,6 +6,7 @@
 //! attribution with an interval and a held-out error, not a measurement, and it is refused where the
 //! held-out half of the data is not explained.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -30,7 +31,7 @@ const EXPLAINED: f64 = 0.8;
 const RESAMPLES: usize = 200;
 
 /// Where the steps come from, best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepSource {
     /// The engine told its steps.
@@ -40,7 +41,7 @@ pub enum StepSource {
 }
 
 /// A window's energy by phase and request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Attribution {
     /// The interval that it holds for: from the first to the last publication in the window.
     pub window: Window,
@@ -72,7 +73,7 @@ pub struct Attribution {
 }
 
 /// A phase's energy above idle with its 95 % bootstrap interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct PhaseShare {
     /// The energy.
     pub energy_joules: Joules,
@@ -81,7 +82,7 @@ pub struct PhaseShare {
 }
 
 /// Energy of one unit of a kind of work.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Coefficient {
     /// The kind of work.
     pub name: String,
@@ -92,7 +93,7 @@ pub struct Coefficient {
 }
 
 /// One request's part of a window's energy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct RequestEnergy {
     /// Energy above idle.
     pub dynamic_joules: Joules,

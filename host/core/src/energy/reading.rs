@@ -2,13 +2,14 @@
 //!
 //! It only carries data; the estimators and the rules of judgement are elsewhere.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Checks, Instrument, NetEnergy, Scope, Series, Throttle, Uncertainty, Verdict, Window};
 use crate::units::{Joules, Watts};
 
 /// Energy of one device over one window, with where it comes from and how far it can be trusted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct EnergyReading {
     /// The device: a GPU's UUID or a name such as `cpu-package-0`.
     pub device: String,
@@ -83,7 +84,7 @@ impl EnergyReading {
 }
 
 /// How an energy was obtained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
     /// Difference of two publications of the counter, whose times are the window's edges.
@@ -101,7 +102,9 @@ pub enum Method {
 }
 
 /// Something that a reader must know about a figure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Flag {
     /// The figure is a model's estimate.

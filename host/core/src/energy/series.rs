@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::units::{Joules, Seconds, Watts, whole};
 
 /// Everything recorded about one device between the start and the stop of a recording.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Series {
     /// Which device, and by which instrument.
     pub device: Device,
@@ -29,7 +30,7 @@ pub struct Series {
 }
 
 /// A device as one instrument sees it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Device {
     /// Stable name: a GPU's UUID, `cpu-package-0`, `cpu-model`.
     pub id: String,
@@ -50,7 +51,9 @@ pub struct Device {
 }
 
 /// What a reading's energy comprises; scopes are never summed silently.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// One GPU board: chip, memory and regulators, as its own sensor sees them.
@@ -63,7 +66,7 @@ pub enum Scope {
 }
 
 /// Where figures come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Instrument {
     /// NVIDIA's management library.
@@ -78,7 +81,7 @@ pub enum Instrument {
 }
 
 /// What is known about the instrument.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Calibration {
     /// Whether the energy counter can be used, and if not, why.
     pub counter: CounterState,
@@ -101,7 +104,7 @@ pub struct Calibration {
 }
 
 /// Whether an energy counter can be used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CounterState {
     /// It advances.
@@ -118,7 +121,7 @@ pub enum CounterState {
 }
 
 /// Publications of an energy counter.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Ticks {
     /// The value was not yet published at this time: start of the last read that returned the one before.
     pub lo_ns: Vec<u64>,
@@ -158,7 +161,7 @@ impl Ticks {
 }
 
 /// The driver's own history of power, about fifty values a second.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Samples {
     /// The driver's stamp of the sample, mapped to the monotonic clock; the value holds for the
     /// time up to it.
@@ -168,7 +171,7 @@ pub struct Samples {
 }
 
 /// Values that cost about a microsecond each, read once a tick.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Lane {
     /// When the row was read.
     pub at_ns: Vec<u64>,
@@ -195,7 +198,7 @@ pub struct Lane {
 }
 
 /// Values read once a second.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Slow {
     /// When the row was read.
     pub at_ns: Vec<u64>,
@@ -214,7 +217,7 @@ pub struct Slow {
 }
 
 /// A fault at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Incident {
     /// When it was seen.
     pub at_ns: u64,
@@ -225,7 +228,7 @@ pub struct Incident {
 }
 
 /// Kinds of fault that a meter can see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IncidentKind {
     /// The device fell off the bus or the driver went away.

@@ -2,6 +2,7 @@
 //!
 //! It uses the driver's violation counters, never a count of observations.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{EnergyReading, Flag, Series, Verdict, Window};
@@ -11,7 +12,7 @@ use crate::units::{Seconds, whole};
 const NOTABLE: f64 = 0.01;
 
 /// Shares of a window, each between 0 and 1, absent where the driver does not count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Throttle {
     /// Time under the power limit.
     pub power_fraction: Option<f64>,

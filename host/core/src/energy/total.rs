@@ -2,13 +2,14 @@
 //!
 //! Scopes are never mixed: whoever wants GPU and processor together adds two totals on purpose.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{EnergyReading, Scope, Uncertainty, Verdict};
 use crate::units::{Joules, count};
 
 /// Energy of all devices of one scope.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Total {
     /// What the energy comprises.
     pub scope: Scope,

@@ -2,12 +2,13 @@
 //!
 //! How the energy in a window is estimated is decided elsewhere.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::units::Seconds;
 
 /// A half-open interval (begin, end] on `CLOCK_MONOTONIC`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Window {
     /// Where it begins; an event at this very time lies before it.
     pub begin_ns: u64,
@@ -34,7 +35,7 @@ impl Window {
 }
 
 /// What surrounds a window, which decides how its edges are treated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// A window cut out of a running load: it is moved to publications of the counter.

@@ -2,6 +2,7 @@
 //!
 //! Work of a step is spread evenly over its time. Nothing is fitted here.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::nnls::{Row, WIDTH};
@@ -20,7 +21,7 @@ pub(super) const NAMES: [&str; WIDTH] = [
 pub(super) const PREFILL: [usize; 2] = [0, 1];
 
 /// One step of an engine.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Step {
     /// When it began.
     pub begin_ns: u64,
@@ -31,7 +32,7 @@ pub struct Step {
 }
 
 /// What a step did for one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct StepShare {
     /// The request, by its place in the caller's list.
     pub request: usize,

@@ -4,13 +4,14 @@
 
 use std::sync::LazyLock;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 static TABLE: LazyLock<Table> =
     LazyLock::new(|| toml::from_str(include_str!("peaks.toml")).expect("the table was tested"));
 
 /// Formats of numbers that have a peak of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NumberFormat {
     /// IEEE single precision, without tensor cores.
@@ -43,7 +44,7 @@ impl NumberFormat {
 }
 
 /// The most that one device can do.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Peak {
     /// Names as the driver states them.

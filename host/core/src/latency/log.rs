@@ -2,6 +2,7 @@
 //!
 //! Holds facts only; whatever is computed from them is elsewhere.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::sse::{CountedBy, Finish, TokenArrival};
@@ -88,7 +89,9 @@ pub struct Request {
 }
 
 /// How a request ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// The answer is whole.

@@ -1,5 +1,6 @@
 //! Service-level objectives, judged afterwards from the log: they never change what runs.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -8,7 +9,7 @@ use super::{
 };
 
 /// Bounds that a request must meet, in seconds; an absent bound always holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Slo {
     /// Bound of the time to first token.
@@ -28,7 +29,7 @@ pub struct Slo {
 }
 
 /// How the requests of a window fare against an objective.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct SloVerdict {
     /// Requests that meet every bound.
     pub good_requests: u64,

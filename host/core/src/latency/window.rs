@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
 };
 
 /// A span of the monotonic clock; what happens at its start is outside, what happens at its end inside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Window {
     /// Start, nanoseconds.
     pub from_ns: u64,
@@ -34,7 +35,7 @@ impl Window {
 }
 
 /// Everything that the log says about a window.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct WindowMetrics {
     /// Its length in seconds.
     pub window_seconds: f64,
@@ -73,7 +74,7 @@ pub struct WindowMetrics {
 }
 
 /// Rates over a window, each with what it counts in its name.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Throughput {
     /// Output tokens received a second.
     pub output_token_throughput_per_second: f64,
@@ -85,7 +86,7 @@ pub struct Throughput {
 }
 
 /// Whether the client kept up with its own schedule.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct ClientVerdict {
     /// From schedule to dispatch, seconds; none without a request.
     #[serde(rename = "dispatch_delay_seconds")]

@@ -10,7 +10,7 @@ use statrs::distribution::{ContinuousCDF, FisherSnedecor};
 
 use super::{
     confidence::{Estimate, Interval, exponential, from_error},
-    linear::{Design, Fit},
+    linear::{Block, Builder, Design, Fit, dot},
     resample::draw,
     sample::{mean, quantile},
 };
@@ -133,14 +133,15 @@ pub fn of_factors(observations: &[Observation], coverage: f64) -> Option<Effects
     if model.terms.is_empty() {
         return None;
     }
-    let design = Design::new(model.rows)?;
+    let design = model.builder.finish()?;
     let fit = design.fit(&logs);
     let freedom = observations.len() - design.columns();
     if freedom == 0 {
         return None;
     }
-    let shares = shares(&fit, &model.terms, &logs, blocks.len());
-    let intervals = share_intervals(&design, &fit, &model.terms, blocks.len(), coverage);
+    let parts = Parts::new(&design, &model.terms, blocks.len());
+    let shares = parts.shares(&fit.coefficients, fit.residual_squares(), &logs);
+    let intervals = share_intervals(&design, &fit, &parts, coverage);
     let variance = fit.residual_squares() / length(freedom);
     let mut effects = Effects {
         main: Vec::new(),
@@ -151,11 +152,14 @@ pub fn of_factors(observations: &[Observation], coverage: f64) -> Option<Effects
     };
     for (at, term) in model.terms.iter().enumerate() {
         let width = length(term.to - term.from);
-        let statistic = fit.squares_of(term.from, term.to) / width / variance;
+        let statistic = parts.terms[at].squares(&fit.coefficients) / width / variance;
         let p_value = FisherSnedecor::new(width, length(freedom))
             .map_or(1.0, |it| if statistic.is_finite() { it.sf(statistic) } else { 0.0 });
         let of_levels = match term.factors[..] {
-            [factor] => level_effects(&fit, term, &levels[factor], variance, freedom, coverage),
+            [factor] => {
+                let error = Error { design: &design, variance, freedom, coverage };
+                level_effects(&fit, term, &levels[factor], &error)
+            }
             _ => Vec::new(),
         };
         let into = if term.factors.len() == 1 { &mut effects.main } else { &mut effects.pairs };
@@ -172,35 +176,33 @@ pub fn of_factors(observations: &[Observation], coverage: f64) -> Option<Effects
 
 struct Model<'a> {
     observations: &'a [Observation],
-    rows: Vec<Vec<f64>>,
+    builder: Builder,
     terms: Vec<Columns>,
 }
 
 impl<'a> Model<'a> {
     /// A column of ones, and the blocks.
     fn new(observations: &'a [Observation], blocks: &[u32]) -> Self {
-        let rows = observations
-            .iter()
-            .map(|it| std::iter::once(1.0).chain(coded(blocks, it.block)).collect())
-            .collect();
-        Self { observations, rows, terms: Vec::new() }
+        let row = |it: &Observation| std::iter::once(1.0).chain(coded(blocks, it.block)).collect();
+        let cells: Vec<Vec<f64>> = observations.iter().map(row).collect();
+        let mut builder = Builder::new(observations.len());
+        builder.add(&cells);
+        Self { observations, builder, terms: Vec::new() }
     }
 
     /// Adds a term unless the others already determine it, or it leaves nothing to estimate the noise from.
     fn add(&mut self, factors: Vec<usize>, columns: impl Fn(&Observation) -> Vec<f64>) -> bool {
-        let from = self.rows[0].len();
-        let mut extended = self.rows.clone();
-        for (row, observation) in extended.iter_mut().zip(self.observations) {
-            row.extend(columns(observation));
-        }
-        let to = extended[0].len();
-        if to > COLUMNS || to >= self.observations.len() || Design::new(extended.clone()).is_none()
-        {
+        let from = self.builder.columns();
+        let to = from + columns(&self.observations[0]).len();
+        if to > COLUMNS || to >= self.observations.len() {
             return false;
         }
-        self.rows = extended;
-        self.terms.push(Columns { factors, from, to });
-        true
+        let cells: Vec<Vec<f64>> = self.observations.iter().map(columns).collect();
+        let is_separable = self.builder.add(&cells);
+        if is_separable {
+            self.terms.push(Columns { factors, from, to });
+        }
+        is_separable
     }
 }
 
@@ -220,80 +222,91 @@ fn distinct(levels: impl Iterator<Item = u32>) -> Vec<u32> {
     levels
 }
 
-/// The share of each term, then that of the residuals. Shares of designs with holes need not add up to one, as what
-/// two terms explain alike is neither's.
-fn shares(fit: &Fit, terms: &[Columns], logs: &[f64], blocks: usize) -> Vec<f64> {
-    let middle = mean(logs);
-    let total: f64 = logs.iter().map(|it| (it - middle).powi(2)).sum();
-    let of_blocks = if blocks > 1 { fit.squares_of(1, blocks) } else { 0.0 };
-    let total = (total - of_blocks).max(f64::MIN_POSITIVE);
-    let of_terms =
-        terms.iter().map(|term| (fit.squares_of(term.from, term.to) / total).clamp(0.0, 1.0));
-    of_terms.chain([(fit.residual_squares() / total).clamp(0.0, 1.0)]).collect()
+/// The parts of a design that squares are told apart by.
+struct Parts {
+    terms: Vec<Block>,
+    /// The blocks' differences; none where there is one block.
+    blocks: Option<Block>,
+}
+
+impl Parts {
+    fn new(design: &Design, terms: &[Columns], blocks: usize) -> Self {
+        Self {
+            terms: terms.iter().map(|it| design.block(it.from, it.to)).collect(),
+            blocks: (blocks > 1).then(|| design.block(1, blocks)),
+        }
+    }
+
+    /// The share of each term, then that of the residuals. Shares of designs with holes need not add up to one, as
+    /// what two terms explain alike is neither's.
+    fn shares(&self, coefficients: &[f64], residual_squares: f64, values: &[f64]) -> Vec<f64> {
+        let middle = mean(values);
+        let total: f64 = values.iter().map(|it| (it - middle).powi(2)).sum();
+        let of_blocks = self.blocks.as_ref().map_or(0.0, |it| it.squares(coefficients));
+        let total = (total - of_blocks).max(f64::MIN_POSITIVE);
+        let of_terms = self.terms.iter().map(|it| it.squares(coefficients));
+        of_terms.chain([residual_squares]).map(|it| (it / total).clamp(0.0, 1.0)).collect()
+    }
 }
 
 /// Intervals of the shares: the fitted values with resampled residuals, widened to their true spread, are fitted again.
-fn share_intervals(
-    design: &Design,
-    fit: &Fit,
-    terms: &[Columns],
-    blocks: usize,
-    coverage: f64,
-) -> Vec<Interval> {
-    let rows = design.rows();
-    let scale = (length(rows.len()) / length(rows.len() - design.columns())).sqrt();
+///
+/// The fitted values lie in the design's space, so that only the noise has to be projected: its coefficients add to
+/// those of the fit, and its residuals are the new ones.
+fn share_intervals(design: &Design, fit: &Fit, parts: &Parts, coverage: f64) -> Vec<Interval> {
+    let rows = fit.residuals.len();
+    let scale = (length(rows) / length(rows - design.columns())).sqrt();
     let residuals: Vec<f64> = fit.residuals.iter().map(|it| it * scale).collect();
-    let fitted: Vec<f64> =
-        rows.iter().map(|row| super::linear::dot(row, &fit.coefficients)).collect();
+    let fitted = design.fitted(&fit.coefficients);
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let mut noise = residuals.clone();
-    let mut drawn: Vec<Vec<f64>> = vec![Vec::with_capacity(DRAWS); terms.len()];
+    let (mut noise, mut values) = (residuals.clone(), residuals.clone());
+    let mut drawn: Vec<Vec<f64>> = vec![Vec::with_capacity(DRAWS); parts.terms.len()];
     for _ in 0..DRAWS {
         draw(&mut rng, &residuals, &mut noise);
-        let values: Vec<f64> =
-            fitted.iter().zip(&noise).map(|(fitted, noise)| fitted + noise).collect();
-        let shares = shares(&design.fit(&values), terms, &values, blocks);
-        for (drawn, share) in drawn.iter_mut().zip(shares) {
+        for ((value, fitted), noise) in values.iter_mut().zip(&fitted).zip(&noise) {
+            *value = fitted + noise;
+        }
+        let (mut coefficients, explained) = design.solve(&noise);
+        for (coefficient, of_fit) in coefficients.iter_mut().zip(&fit.coefficients) {
+            *coefficient += of_fit;
+        }
+        let rest = (dot(&noise, &noise) - explained).max(0.0);
+        for (drawn, share) in drawn.iter_mut().zip(parts.shares(&coefficients, rest, &values)) {
             drawn.push(share);
         }
     }
-    drawn
-        .into_iter()
-        .map(|mut shares| {
-            shares.sort_by(f64::total_cmp);
-            let tail = (1.0 - coverage) / 2.0;
-            Interval { low: quantile(&shares, tail), high: quantile(&shares, 1.0 - tail), coverage }
-        })
-        .collect()
+    let interval = |mut shares: Vec<f64>| {
+        shares.sort_by(f64::total_cmp);
+        let tail = (1.0 - coverage) / 2.0;
+        Interval { low: quantile(&shares, tail), high: quantile(&shares, 1.0 - tail), coverage }
+    };
+    drawn.into_iter().map(interval).collect()
 }
 
-/// Each level against the first: differences of coefficients.
-fn level_effects(
-    fit: &Fit,
-    term: &Columns,
-    levels: &[u32],
+/// What the errors of coefficients are computed from.
+struct Error<'a> {
+    design: &'a Design,
     variance: f64,
     freedom: usize,
     coverage: f64,
-) -> Vec<LevelEffect> {
+}
+
+/// Each level against the first: differences of coefficients.
+fn level_effects(fit: &Fit, term: &Columns, levels: &[u32], error: &Error<'_>) -> Vec<LevelEffect> {
     let reference = coded(levels, levels[0]);
-    levels
-        .iter()
-        .map(|level| {
-            let mut weights = vec![0.0; fit.coefficients.len()];
-            for ((weight, its), reference) in
-                weights[term.from..term.to].iter_mut().zip(coded(levels, *level)).zip(&reference)
-            {
-                *weight = its - reference;
-            }
-            let point = super::linear::dot(&weights, &fit.coefficients);
-            let error = (variance * fit.unscaled_variance(&weights)).max(0.0).sqrt();
-            LevelEffect {
-                level: *level,
-                ratio: exponential(from_error(point, error, length(freedom), coverage)),
-            }
-        })
-        .collect()
+    let of_level = |level: &u32| {
+        let mut weights = vec![0.0; fit.coefficients.len()];
+        for ((weight, its), reference) in
+            weights[term.from..term.to].iter_mut().zip(coded(levels, *level)).zip(&reference)
+        {
+            *weight = its - reference;
+        }
+        let point = dot(&weights, &fit.coefficients);
+        let spread = (error.variance * error.design.unscaled_variance(&weights)).max(0.0).sqrt();
+        let ratio = exponential(from_error(point, spread, length(error.freedom), error.coverage));
+        LevelEffect { level: *level, ratio }
+    };
+    levels.iter().map(of_level).collect()
 }
 
 #[cfg(test)]

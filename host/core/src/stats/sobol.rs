@@ -115,7 +115,7 @@ fn design(points: &[Vec<f64>], terms: &[Vec<usize>]) -> Option<Design> {
     let row = |point: &Vec<f64>| {
         std::iter::once(1.0).chain(terms.iter().map(|it| term(point, it))).collect()
     };
-    Design::new(points.iter().map(row).collect())
+    Design::new(&points.iter().map(row).collect::<Vec<_>>())
 }
 
 /// First-order and total share of each parameter, and the share predicted of unseen points.
@@ -141,10 +141,9 @@ fn evaluate(
         .collect();
     // What a point's residual would be had it not been fitted to: e / (1 - h).
     let left_out: f64 = design
-        .rows()
-        .iter()
+        .leverages()
         .zip(&fit.residuals)
-        .map(|(row, residual)| (residual / (1.0 - fit.unscaled_variance(row)).max(1e-9)).powi(2))
+        .map(|(leverage, residual)| (residual / (1.0 - leverage).max(1e-9)).powi(2))
         .sum();
     let middle = mean(logs);
     let total: f64 = logs.iter().map(|it| (it - middle).powi(2)).sum();

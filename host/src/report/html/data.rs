@@ -1,5 +1,7 @@
 //! What the page's charts are drawn from.
 
+use std::{cmp::Reverse, collections::BTreeMap};
+
 use llem_core::{
     latency::Distribution,
     record::{Measured, WindowRecord},
@@ -8,12 +10,12 @@ use llem_core::{
 use serde::Serialize;
 
 use super::{
-    Options,
+    Options, split,
     trace::{self, Trace},
 };
 use crate::results::{
-    Effect, ExperimentSummary, FigureSummary, Parameter, ResultSet, Setting, Summary, Trial,
-    column, front, parameters,
+    Effect, ExperimentSummary, FigureSummary, Front, LeftOut, Parameter, ResultSet, Setting,
+    Summary, Trial, column, parameters,
 };
 
 /// Everything that the scripts read.
@@ -25,7 +27,7 @@ pub(super) struct Page<'a> {
     figures: Vec<Figure<'a>>,
     parameters: Vec<Varied>,
     experiments: Vec<Experiment<'a>>,
-    front: Front,
+    front: Objectives,
     effects: &'a [Effect],
     drift: String,
     /// Experiment, repeat, position, value relative to the experiment's mean.
@@ -70,11 +72,15 @@ struct Experiment<'a> {
     latency: [Option<[Option<f64>; 6]>; 4],
     /// Mean seconds of a trial: load, warm-up, windows, the rest.
     times: Option<[f64; 4]>,
+    /// Mean joules of a trial's windows: prefill, decode, idle, not attributed.
+    split: Option<[f64; 4]>,
 }
 
 #[derive(Debug, Serialize)]
-struct Front {
+struct Objectives {
     objectives: Vec<&'static str>,
+    /// How many experiments take no part, by why.
+    left_out: Vec<(String, usize)>,
 }
 
 /// Figures that a reader looks at first, beside the primary one.
@@ -102,13 +108,13 @@ pub(super) fn of<'a>(
     results: &'a ResultSet,
     trials: &[Trial<'_>],
     summary: &'a Summary,
+    front: &Front,
     options: &Options,
 ) -> Page<'a> {
     let names = figure_names(summary);
     let parameters = parameters(results.plan());
-    let (objectives, places) = front(summary);
     let mut standings = vec![None; summary.experiments.len()];
-    for it in &places {
+    for it in &front.points {
         standings[it.experiment] = Some((it.on_front, rounded(it.probability), it.dominated_by));
     }
     let mut measured: Vec<Vec<(&Measured, f64)>> = vec![Vec::new(); summary.experiments.len()];
@@ -129,9 +135,10 @@ pub(super) fn of<'a>(
         front: standings[at],
         latency: LATENCIES.map(|(_, pick)| latency(&measured[at], pick)),
         times: times(&measured[at]),
+        split: split::of(measured[at].iter().map(|(it, _)| *it)),
     });
     let (placed, drift) = placed(trials, summary);
-    let (traces, left_out) = trace::of(results, trials, options);
+    let (traces, traces_note) = trace::of(results, trials, options);
     Page {
         study: &summary.study,
         primary: &summary.primary,
@@ -139,17 +146,16 @@ pub(super) fn of<'a>(
         experiments: experiments.collect(),
         figures: names.iter().map(|name| described(name, &summary.primary)).collect(),
         parameters: parameters.into_iter().map(varied).collect(),
-        front: Front { objectives },
+        front: Objectives {
+            left_out: counted(&front.left_out),
+            objectives: front.objectives.clone(),
+        },
         effects: &summary.effects,
         drift,
         trials: placed,
         latencies: LATENCIES.map(|(name, _)| name),
         traces,
-        traces_note: (left_out > 0).then(|| {
-            format!(
-                "{left_out} further trials are left out to keep the page small: `llem report --trace EXPERIMENT` shows them."
-            )
-        }),
+        traces_note,
         traces_missing: "The results hold no raw series to draw.",
     }
 }
@@ -212,6 +218,18 @@ fn latency(measured: &[(&Measured, f64)], pick: Pick) -> Option<[Option<f64>; 6]
         let values: Vec<f64> = windows().map(quantile).collect::<Option<_>>()?;
         Some(rounded(mean(values.into_iter())))
     }))
+}
+
+/// How many experiments are left out for each reason, the commonest first.
+fn counted(left_out: &[LeftOut]) -> Vec<(String, usize)> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for it in left_out {
+        *counts.entry(&it.why).or_default() += 1;
+    }
+    let mut counts: Vec<(String, usize)> =
+        counts.into_iter().map(|(why, count)| (why.to_owned(), count)).collect();
+    counts.sort_by_key(|(_, count)| Reverse(*count));
+    counts
 }
 
 fn times(measured: &[(&Measured, f64)]) -> Option<[f64; 4]> {

@@ -1,6 +1,7 @@
 //! What a reviewer asks for: warnings first, then method, instruments, uncertainty, environment, and
 //! every configuration that gave no figure, with its reason. Plain HTML, readable without scripts.
 
+mod alike;
 mod budget;
 mod method;
 mod problems;
@@ -8,7 +9,7 @@ mod problems;
 use std::fmt::Write as _;
 
 use super::markup::{Name, Text};
-use crate::results::{ResultSet, Summary};
+use crate::results::{Front, ResultSet, Summary};
 
 /// The parts of the page.
 pub(super) struct Review {
@@ -19,12 +20,12 @@ pub(super) struct Review {
 }
 
 /// Writes the parts.
-pub(super) fn of(results: &ResultSet, summary: &Summary) -> Review {
+pub(super) fn of(results: &ResultSet, summary: &Summary, front: &Front) -> Review {
     let mut body = String::from("<section class=\"review\">\n");
     body.push_str(&method::of(results, summary));
     body.push_str(&budget::of(results));
     body.push_str(&environment(results));
-    body.push_str(&problems::configurations(results, summary));
+    body.push_str(&problems::configurations(results, summary, front));
     body.push_str(&again(results));
     body.push_str("</section>\n");
     Review { warnings: problems::warnings(results, summary), body }
@@ -123,10 +124,19 @@ fn again(results: &ResultSet) -> String {
     text
 }
 
-/// The name that a value has on the wire, in words.
+/// The name that a value has on the wire, in words; of an object, each part.
 fn words(value: &impl serde::Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(name)) => name.replace(['_', '-'], " "),
+        Ok(serde_json::Value::Object(parts)) => {
+            let part = |(name, value)| format!("{} {}", words(name), words(value));
+            parts
+                .iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(part)
+                .collect::<Vec<_>>()
+                .join(", ")
+        }
         Ok(other) => other.to_string(),
         Err(_) => String::new(),
     }

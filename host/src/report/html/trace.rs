@@ -35,12 +35,12 @@ struct Device {
 }
 
 /// The traces of as many trials as the budget allows: those that were asked for, then the first repeat of each
-/// experiment, then the others. Says how many were left out.
+/// experiment, then the others. Says what was left out.
 pub(super) fn of(
     results: &ResultSet,
     trials: &[Trial<'_>],
     options: &Options,
-) -> (Vec<Trace>, usize) {
+) -> (Vec<Trace>, Option<String>) {
     let asked = |it: &Trial<'_>| {
         let id = &it.record.trial.experiment;
         options.traced.iter().any(|wanted| id.starts_with(wanted) || it.experiment.label == *wanted)
@@ -48,18 +48,36 @@ pub(super) fn of(
     let mut order: Vec<&Trial<'_>> = trials.iter().collect();
     order.sort_by_key(|it| (!asked(it), it.record.trial.repeat));
     let (mut read, mut left_out) = (0, 0);
+    let mut unreadable = Vec::new();
     let mut traces = Vec::new();
     for trial in order {
         if read > BUDGET && !asked(trial) {
             left_out += 1;
             continue;
         }
-        let Some(series) = results.series(&trial.record.trial) else { continue };
+        let series = match results.series(&trial.record.trial) {
+            Ok(Some(series)) => series,
+            Ok(None) => continue,
+            Err(error) => {
+                unreadable.push(error.to_string());
+                continue;
+            }
+        };
         read += series.iter().map(|it| it.ticks.len()).sum::<usize>();
         traces.extend(trace(trial.index, trial.record, &series));
     }
     traces.sort_by_key(|it| (it.experiment, it.repeat));
-    (traces, left_out)
+    let left_out = (left_out > 0).then(|| {
+        format!(
+            "{left_out} further trials are left out to keep the page small: `llem report RESULTS --trace EXPERIMENT` \
+             shows any of them."
+        )
+    });
+    let unreadable = unreadable
+        .first()
+        .map(|first| format!("The series of {} trials can't be read: {first}.", unreadable.len()));
+    let notes: Vec<String> = left_out.into_iter().chain(unreadable).collect();
+    (traces, (!notes.is_empty()).then(|| notes.join(" ")))
 }
 
 fn trace(experiment: usize, record: &Record, series: &[Series]) -> Option<Trace> {

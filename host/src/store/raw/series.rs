@@ -26,12 +26,8 @@ struct Described {
     calibration: Calibration,
 }
 
-/// Writes a trial's series.
-pub(crate) fn write_series(
-    results: &Path,
-    trial: &TrialId,
-    series: &[Series],
-) -> Result<(), RawError> {
+/// Writes a trial's series below a results directory.
+pub fn write_series(results: &Path, trial: &TrialId, series: &[Series]) -> Result<(), RawError> {
     let directory = series_of(results, trial);
     fs::create_dir_all(&directory)
         .map_err(|source| RawError::Io { path: directory.clone(), source })?;

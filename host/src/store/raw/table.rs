@@ -1,9 +1,10 @@
 //! A table of named columns, and how it becomes a Parquet file and comes back.
 //!
-//! Knows four kinds of column and nothing of what they mean.
+//! Knows five kinds of column and nothing of what they mean.
 
 use std::{
     fs::{self, File},
+    io::Write,
     path::Path,
     sync::Arc,
 };
@@ -11,7 +12,7 @@ use std::{
 use parquet::{
     basic::{Compression, Encoding, LogicalType, Repetition, Type as Physical},
     column::reader::ColumnReader,
-    data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type},
+    data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type},
     errors::ParquetError,
     file::{
         metadata::KeyValue,
@@ -28,14 +29,15 @@ const METADATA: &str = "llem";
 
 /// Columns of one length, and a text about all of them.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(crate) struct Table {
     columns: Vec<(String, Column)>,
     pub(super) metadata: String,
 }
 
 /// The cells of a column.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Column {
+pub(crate) enum Column {
+    Flag(Vec<Option<bool>>),
     Whole(Vec<Option<u64>>),
     Real(Vec<Option<f64>>),
     Text(Vec<Option<String>>),
@@ -44,7 +46,12 @@ pub(super) enum Column {
 }
 
 impl Table {
-    pub(super) fn push(&mut self, name: &str, column: Column) {
+    /// A table without columns.
+    pub(crate) fn new(metadata: String) -> Self {
+        Self { columns: Vec::new(), metadata }
+    }
+
+    pub(crate) fn push(&mut self, name: &str, column: Column) {
         self.columns.push((name.to_owned(), column));
     }
 
@@ -100,7 +107,8 @@ impl Table {
         fs::rename(&whole, path).map_err(io)
     }
 
-    fn write_to(&self, file: &File) -> Result<(), ParquetError> {
+    /// Writes it to anything.
+    pub(crate) fn write_to(&self, sink: impl Write + Send) -> Result<(), ParquetError> {
         let fields = self.columns.iter().map(|(name, column)| field(name, column));
         let fields: Vec<TypePtr> = fields.collect::<Result<_, _>>()?;
         let schema = Type::group_type_builder("llem").with_fields(fields).build()?;
@@ -113,14 +121,14 @@ impl Table {
             let leaf = match column {
                 Column::Whole(_) => vec![name.clone()],
                 Column::Wholes(_) => vec![name.clone(), "list".to_owned(), "element".to_owned()],
-                Column::Real(_) | Column::Text(_) => return properties,
+                Column::Flag(_) | Column::Real(_) | Column::Text(_) => return properties,
             };
             properties
                 .set_column_dictionary_enabled(leaf.clone().into(), false)
                 .set_column_encoding(leaf.into(), Encoding::DELTA_BINARY_PACKED)
         });
         let mut writer =
-            SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties.build()))?;
+            SerializedFileWriter::new(sink, Arc::new(schema), Arc::new(properties.build()))?;
         let mut group = writer.next_row_group()?;
         for (_, column) in &self.columns {
             column.write(&mut group)?;
@@ -158,6 +166,7 @@ impl Table {
     fn extend(&mut self, name: String, more: Column) {
         let known = self.columns.iter_mut().find(|(own, _)| *own == name);
         match (known.map(|(_, column)| column), more) {
+            (Some(Column::Flag(cells)), Column::Flag(more)) => cells.extend(more),
             (Some(Column::Whole(cells)), Column::Whole(more)) => cells.extend(more),
             (Some(Column::Real(cells)), Column::Real(more)) => cells.extend(more),
             (Some(Column::Text(cells)), Column::Text(more)) => cells.extend(more),
@@ -177,6 +186,7 @@ fn field(name: &str, column: &Column) -> Result<TypePtr, ParquetError> {
     let whole = Some(LogicalType::Integer { bit_width: 64, is_signed: false });
     let optional = Repetition::OPTIONAL;
     let made = match column {
+        Column::Flag(_) => leaf(name, Physical::BOOLEAN, None, optional)?,
         Column::Whole(_) => leaf(name, Physical::INT64, whole, optional)?,
         Column::Real(_) => leaf(name, Physical::DOUBLE, None, optional)?,
         Column::Text(_) => leaf(name, Physical::BYTE_ARRAY, Some(LogicalType::String), optional)?,
@@ -209,9 +219,16 @@ fn sparse<T>(values: Vec<T>, levels: &[i16]) -> Vec<Option<T>> {
 }
 
 impl Column {
-    fn write(&self, group: &mut SerializedRowGroupWriter<'_, &File>) -> Result<(), ParquetError> {
+    fn write<W: Write + Send>(
+        &self,
+        group: &mut SerializedRowGroupWriter<'_, W>,
+    ) -> Result<(), ParquetError> {
         let mut writer = group.next_column()?.expect("the schema has this column");
         match self {
+            Self::Flag(cells) => {
+                let (values, levels) = dense(cells, |it| *it);
+                writer.typed::<BoolType>().write_batch(&values, Some(&levels), None)?;
+            }
             Self::Whole(cells) => {
                 let (values, levels) = dense(cells, |it| it.cast_signed());
                 writer.typed::<Int64Type>().write_batch(&values, Some(&levels), None)?;
@@ -250,6 +267,11 @@ impl Column {
         let is_list = group.metadata().column(place).column_descr().max_rep_level() > 0;
         let (mut defined, mut repeated) = (Vec::new(), Vec::new());
         Ok(match group.get_column_reader(place)? {
+            ColumnReader::BoolColumnReader(mut reader) => {
+                let mut values = Vec::new();
+                reader.read_records(rows, Some(&mut defined), None, &mut values)?;
+                Self::Flag(sparse(values, &defined))
+            }
             ColumnReader::Int64ColumnReader(mut reader) => {
                 let mut values: Vec<i64> = Vec::new();
                 let repeats = is_list.then_some(&mut repeated);
@@ -301,6 +323,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("table.parquet");
         let columns = [
+            Column::Flag(vec![Some(true), Some(false), None, None]),
             Column::Whole(vec![Some(0), None, Some(u64::MAX), Some(7)]),
             Column::Real(vec![Some(0.1 + 0.2), Some(f64::MIN_POSITIVE), None, Some(-0.0)]),
             Column::Text(vec![Some(String::new()), None, Some("ä\n".to_owned()), None]),

@@ -95,13 +95,16 @@ pub(super) fn of(results: &ResultSet, summary: &Summary) -> String {
     text
 }
 
+/// The most values of one setting that stand in the table.
+const MOST: usize = 20;
+
 /// Model, workload and traffic, with all values that they take.
 fn workloads(results: &ResultSet) -> Vec<Vec<String>> {
     let mut values: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     let mut add = |name: &'static str, value: String| {
         let known = values.entry(name).or_default();
-        if !known.contains(&value) && known.len() < 20 {
-            known.push(value);
+        if !known.contains(&value) && known.len() <= MOST {
+            known.push(if known.len() < MOST { value } else { "…".to_owned() });
         }
     };
     let length = |it: Option<&Length>| it.map_or_else(|| "as recorded".to_owned(), words);

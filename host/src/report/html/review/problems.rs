@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use super::{super::markup::Text, table};
-use crate::results::{ResultSet, Summary};
+use super::{super::markup::Text, alike, table};
+use crate::results::{Front, ResultSet, Summary};
 
 /// The most labels that stand with one reason.
 const LABELS: usize = 50;
@@ -24,23 +24,28 @@ pub(super) fn warnings(results: &ResultSet, summary: &Summary) -> String {
     }
     let failed: usize = summary.experiments.iter().map(|it| it.failures.len()).sum();
     if failed > 0 {
-        found.push(format!("{failed} trials failed: see Configurations."));
+        found.push(format!("{} failed: see Configurations.", counted(failed, "trial")));
     }
     let without = summary.experiments.iter().filter(|it| it.completed == 0).count();
     if without > 0 {
-        found.push(format!("{without} experiments have no figures."));
+        found.push(format!("{} without figures.", counted(without, "experiment")));
     }
     let single = summary.experiments.iter().filter(|it| it.completed == 1).count();
     if single > 0 {
-        found.push(format!("{single} experiments have one trial only, so no interval."));
+        found.push(format!(
+            "{} with one trial only, so without an interval.",
+            counted(single, "experiment")
+        ));
     }
     if !results.unfinished().is_empty() {
         found.push(format!(
-            "The run was stopped within {} trials, which are not in the figures.",
-            results.unfinished().len()
+            "The run was stopped within {}; what was begun is not in the figures.",
+            counted(results.unfinished().len(), "trial")
         ));
     }
-    found.extend(summary.warnings.iter().map(|(text, trials)| format!("{text} ({trials} trials)")));
+    found.extend(alike::grouped(&summary.warnings).into_iter().map(|(text, trials)| {
+        format!("{text} ({})", counted(usize::try_from(trials).unwrap_or(usize::MAX), "trial"))
+    }));
     if found.is_empty() {
         return String::new();
     }
@@ -54,8 +59,13 @@ pub(super) fn warnings(results: &ResultSet, summary: &Summary) -> String {
     text
 }
 
+fn counted(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
 /// Configurations that gave no figures or stand for others.
-pub(super) fn configurations(results: &ResultSet, summary: &Summary) -> String {
+pub(super) fn configurations(results: &ResultSet, summary: &Summary, front: &Front) -> String {
     let plan = results.plan();
     let mut text = String::from(
         "<h2 id=\"configurations\">Configurations without figures of their own</h2>\n<div class=\"panel\">",
@@ -90,6 +100,15 @@ pub(super) fn configurations(results: &ResultSet, summary: &Summary) -> String {
         &["kept", "merged into it"],
         &merged.collect::<Vec<_>>(),
     );
+    let mut apart: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for it in &front.left_out {
+        apart.entry(&it.why).or_default().push(&summary.experiments[it.experiment].label);
+    }
+    let apart = apart
+        .into_iter()
+        .map(|(why, labels)| vec![why.to_owned(), labels.len().to_string(), listed(&labels)])
+        .collect::<Vec<_>>();
+    section(&mut text, "Not placed on the Pareto front", &["why", "experiments", "which"], &apart);
     let unfinished: Vec<Vec<String>> =
         results.unfinished().iter().map(|it| vec![it.to_string()]).collect();
     section(&mut text, "Begun and never finished", &["trial"], &unfinished);
