@@ -93,7 +93,8 @@ pub enum Event {
         completed: u32,
         /// Trials without.
         failed: u32,
-        /// Trials that were not run.
+        /// Trials that were asked for and not run; once a budget is spent, only those below the least number of
+        /// repeats.
         left: u32,
     },
 }

@@ -7,7 +7,7 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use llem_batch::{
@@ -23,6 +23,25 @@ use llem_core::{
 pub struct BatchSession {
     writer: Box<dyn Write + Send>,
     events: Receiver<Result<Event, BatchError>>,
+}
+
+/// How often a silent worker is waited for before it is asked whether to go on waiting.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How long a worker is waited for: until a time, or until the caller no longer wants its answer.
+#[derive(Clone, Copy)]
+pub struct Patience<'a> {
+    /// When the answer is overdue.
+    pub deadline: Instant,
+    /// Asked a few times a second; ends the waiting once it is true.
+    pub is_over: &'a dyn Fn() -> bool,
+}
+
+impl Patience<'_> {
+    /// Waits until a time, whatever happens.
+    pub fn until(deadline: Instant) -> Self {
+        Self { deadline, is_over: &|| false }
+    }
 }
 
 /// What a batch gave.
@@ -72,6 +91,9 @@ pub enum BatchError {
     /// It said nothing until the deadline.
     #[error("the worker did not answer in time")]
     Timeout,
+    /// The caller no longer wanted its answer.
+    #[error("the worker was not waited for")]
+    GivenUp,
 }
 
 impl BatchSession {
@@ -96,9 +118,9 @@ impl BatchSession {
     }
 
     /// Loads a model.
-    pub fn load(&mut self, load: Load, deadline: Instant) -> Result<Loaded, BatchError> {
+    pub fn load(&mut self, load: Load, patience: Patience<'_>) -> Result<Loaded, BatchError> {
         self.send(&llem_batch::Request::Load(load))?;
-        match self.receive(deadline)? {
+        match self.receive(patience)? {
             Event::Loaded(loaded) => Ok(loaded),
             other => Err(unexpected(&other, "`loaded`")),
         }
@@ -108,18 +130,18 @@ impl BatchSession {
     pub fn generate(
         &mut self,
         generate: Generate,
-        deadline: Instant,
+        patience: Patience<'_>,
         mut on_step: impl FnMut(&Step),
     ) -> Result<BatchRun, BatchError> {
         let (id, prompts) = (generate.id, prompt_count(&generate));
         self.send(&llem_batch::Request::Generate(generate))?;
-        let begin_ns = match self.receive(deadline)? {
+        let begin_ns = match self.receive(patience)? {
             Event::Begin { id: of, at_ns } if of == id => at_ns,
             other => return Err(unexpected(&other, "`begin` of this batch")),
         };
         let mut steps: Vec<EngineStep> = Vec::new();
         loop {
-            match self.receive(deadline)? {
+            match self.receive(patience)? {
                 Event::Step(step) if step.id == id => {
                     on_step(&step);
                     let begin_ns = steps.last().map_or(begin_ns, |it| it.end_ns);
@@ -148,7 +170,7 @@ impl BatchSession {
     /// Asks the worker to end and waits for its word.
     pub fn quit(mut self, deadline: Instant) -> Result<(), BatchError> {
         self.send(&llem_batch::Request::Quit)?;
-        match self.receive(deadline)? {
+        match self.receive(Patience::until(deadline))? {
             Event::Bye => Ok(()),
             other => Err(unexpected(&other, "`bye`")),
         }
@@ -172,14 +194,19 @@ impl BatchSession {
         })
     }
 
-    fn receive(&mut self, deadline: Instant) -> Result<Event, BatchError> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match self.events.recv_timeout(left) {
-            Ok(Ok(Event::Error(error))) => Err(BatchError::Worker(error)),
-            Ok(event) => event,
-            Err(RecvTimeoutError::Timeout) => Err(BatchError::Timeout),
-            Err(RecvTimeoutError::Disconnected) => Err(BatchError::WorkerEnded),
+    fn receive(&mut self, patience: Patience<'_>) -> Result<Event, BatchError> {
+        // A worker that reports step after step is no more waited for than a silent one.
+        while !(patience.is_over)() {
+            let left = patience.deadline.saturating_duration_since(Instant::now());
+            match self.events.recv_timeout(left.min(LOOK)) {
+                Ok(Ok(Event::Error(error))) => return Err(BatchError::Worker(error)),
+                Ok(event) => return event,
+                Err(RecvTimeoutError::Disconnected) => return Err(BatchError::WorkerEnded),
+                Err(RecvTimeoutError::Timeout) if left <= LOOK => return Err(BatchError::Timeout),
+                Err(RecvTimeoutError::Timeout) => (),
+            }
         }
+        Err(BatchError::GivenUp)
     }
 }
 
@@ -256,7 +283,7 @@ fn entry(index: u64, times: &RequestTimes, end_ns: u64) -> Request {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::cell::Cell;
 
     use llem_batch::Prompts;
 
@@ -268,8 +295,8 @@ mod tests {
         BatchSession::new(io::sink(), io::Cursor::new(lines.to_owned().into_bytes())).unwrap()
     }
 
-    fn soon() -> Instant {
-        Instant::now() + Duration::from_secs(5)
+    fn soon() -> Patience<'static> {
+        Patience::until(Instant::now() + Duration::from_secs(5))
     }
 
     fn load() -> Load {
@@ -312,7 +339,7 @@ mod tests {
             (Some(3), Some(20), 40)
         );
         assert!(request.is_completed() && request.tokens.is_empty());
-        session.quit(soon()).unwrap();
+        session.quit(soon().deadline).unwrap();
     }
 
     #[test]
@@ -335,8 +362,24 @@ mod tests {
     fn a_silent_worker_ends_at_the_deadline() {
         let (reader, _writer) = io::pipe().unwrap();
         let mut session = BatchSession::new(io::sink(), reader).unwrap();
-        let error = session.load(load(), Instant::now() + Duration::from_millis(10)).unwrap_err();
+        let patience = Patience::until(Instant::now() + Duration::from_millis(10));
+        let error = session.load(load(), patience).unwrap_err();
         assert!(matches!(error, BatchError::Timeout), "{error}");
+    }
+
+    #[test]
+    fn a_worker_is_given_up_whether_it_is_silent_or_not() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let mut session = BatchSession::new(io::sink(), reader).unwrap();
+        let step =
+            r#"{"ev":"step","id":7,"at_ns":2,"prefill_tokens":0,"decode_tokens":1,"running":1}"#;
+        writeln!(writer, "{{\"ev\":\"begin\",\"id\":7,\"at_ns\":1}}\n{step}\n{step}").unwrap();
+        let steps = Cell::new(0);
+        let patience = Patience { is_over: &|| steps.get() == 1, ..soon() };
+        let error = session.generate(generate(), patience, |_| steps.set(steps.get() + 1));
+        assert!(matches!(error, Err(BatchError::GivenUp)), "{error:?}");
+        let patience = Patience { is_over: &|| true, ..soon() };
+        assert!(matches!(session.load(load(), patience), Err(BatchError::GivenUp)));
     }
 
     #[test]

@@ -46,6 +46,11 @@ impl Agenda {
         self.left
     }
 
+    /// How many of those that are still to run something holds for.
+    pub(super) fn left_where(&self, holds: impl Fn(usize) -> bool) -> usize {
+        (0..self.done.len()).filter(|it| self.is_open(*it) && holds(*it)).count()
+    }
+
     /// A trial has its record.
     pub(super) fn finish(&mut self, place: usize) {
         if !std::mem::replace(&mut self.done[place], true) {
@@ -104,6 +109,7 @@ mod tests {
         agenda.has_enough(0);
         assert_eq!((agenda.next(), agenda.left()), (Some(1), 2));
         assert_eq!(agenda.first(Some(1), |_| true), Some(3));
+        assert_eq!(agenda.left_where(|place| place > 1), 1);
         agenda.finish(3);
         agenda.finish(1);
         assert_eq!((agenda.next(), agenda.left()), (None, 0));

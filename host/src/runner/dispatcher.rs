@@ -63,6 +63,8 @@ struct State<'a> {
     started: Instant,
     /// Seconds that earlier runs of the study took.
     earlier_seconds: f64,
+    /// Whether its time or its energy ended the study.
+    is_spent: bool,
     finished: Finished,
 }
 
@@ -96,7 +98,7 @@ pub(crate) fn run(
         }
         if state.is_time_up() && is_of(&result.record, TIMEOUT) {
             // Not the trial's fault; it runs again when the study goes on with more time.
-            say_end(emit, TIME_IS_UP);
+            state.end_by_budget(TIME_IS_UP, emit);
             break;
         }
         keep(results, &result)?;
@@ -109,7 +111,7 @@ pub(crate) fn run(
         drop(kept.stop());
     }
     let mut finished = state.finished;
-    finished.left = count(state.agenda.left());
+    finished.left = count(state.left());
     finished.interrupted = bench.cancel.is_wanted();
     emit(Event::StudyFinished {
         completed: finished.completed,
@@ -119,7 +121,7 @@ pub(crate) fn run(
     Ok(finished)
 }
 
-const TIME_IS_UP: &str = "the study's time is used up";
+const TIME_IS_UP: &str = "its time is used up";
 
 fn say_end(emit: Emit<'_>, reason: &str) {
     emit(Event::Warning { message: format!("the study ends early: {reason}") });
@@ -142,6 +144,7 @@ impl<'a> State<'a> {
             failed_engine: NEVER_SHARED,
             started: Instant::now(),
             earlier_seconds: earlier.iter().map(|it| it.duration_seconds).sum(),
+            is_spent: false,
             finished: Finished::default(),
         };
         let mut places = BTreeMap::new();
@@ -170,7 +173,7 @@ impl<'a> State<'a> {
     fn next(&mut self, bench: &Bench<'_>, emit: Emit<'_>) -> Option<usize> {
         let next = self.agenda.next()?;
         if self.is_time_up() {
-            say_end(emit, TIME_IS_UP);
+            self.end_by_budget(TIME_IS_UP, emit);
             return None;
         }
         match self.breaker.circuit() {
@@ -201,7 +204,7 @@ impl<'a> State<'a> {
         let limits = self.planned.study.limits();
         let spent = self.progress.spent();
         if limits.energy_joules.is_some_and(|limit| spent.joules >= limit) {
-            say_end(emit, "the study's energy is used up");
+            self.end_by_budget("its energy is used up", emit);
             return None;
         }
         let least = self.planned.study.measure().repeats.min;
@@ -225,10 +228,27 @@ impl<'a> State<'a> {
             }
         }
         let Some(best) = next_best(&candidates) else {
-            say_end(emit, "what is left of its budget is not enough for another trial");
+            self.end_by_budget("what is left of its budget is not enough for another trial", emit);
             return None;
         };
         self.agenda.first(None, |place| self.planned.experiment(place) == experiments[best])
+    }
+
+    fn end_by_budget(&mut self, reason: &str, emit: Emit<'_>) {
+        self.is_spent = true;
+        say_end(emit, reason);
+    }
+
+    /// Trials that were asked for and not run. Repeats above the least number are what a budget is there to limit, so
+    /// that a study which spent it lacks only those below.
+    fn left(&self) -> usize {
+        let least = self.planned.study.measure().repeats.min;
+        let trials = &self.planned.schedule.trials;
+        if self.is_spent {
+            self.agenda.left_where(|place| trials[place].repeat < least)
+        } else {
+            self.agenda.left()
+        }
     }
 
     /// Seconds that the study took, earlier runs included.

@@ -14,7 +14,7 @@ use llem_core::{
     record::{EngineReport, Measured},
     workload::{Content, Prompt, Workload},
 };
-use llem_load::batch::{BatchError, BatchSession};
+use llem_load::batch::{BatchError, BatchSession, Patience};
 use llem_meter::GUARD;
 use serde_json::{Map, Value};
 
@@ -129,9 +129,9 @@ impl Worker {
             settings,
             seed: attempt.trial.seed,
         };
-        let loaded = session
-            .load(load, attempt.within(LOAD_DEADLINE))
-            .map_err(|it| fault(engine, Phase::Load, &it))?;
+        let is_over = || attempt.bench.cancel.is_wanted();
+        let patience = Patience { deadline: attempt.within(LOAD_DEADLINE), is_over: &is_over };
+        let loaded = session.load(load, patience).map_err(|it| fault(engine, Phase::Load, &it))?;
         Ok(Self {
             session,
             settings: body,
@@ -185,7 +185,11 @@ impl Worker {
         self.next_id += 1;
         let mut looked = Instant::now();
         let mut tokens = 0_u64;
-        let run = self.session.generate(generate, attempt.within(BATCH_DEADLINE), |step| {
+        // One batch can take an hour; the user who wants to stop does not wait for its end.
+        let cancel = attempt.bench.cancel;
+        let patience =
+            Patience { deadline: attempt.within(BATCH_DEADLINE), is_over: &|| cancel.is_wanted() };
+        let run = self.session.generate(generate, patience, |step| {
             tokens += step.decode_tokens;
             let elapsed = looked.elapsed();
             if elapsed >= Duration::from_millis(500) {
@@ -283,6 +287,7 @@ fn fault(engine: &mut Engine, phase: Phase, error: &BatchError) -> Fault {
             Fault::from_error(phase, "crash", error)
         }
         BatchError::Timeout => Fault::from_error(phase, TIMEOUT, error),
+        BatchError::GivenUp => Fault::cancelled(phase),
         BatchError::Protocol(_)
         | BatchError::Unexpected { .. }
         | BatchError::RequestCount { .. } => Fault::from_error(phase, "protocol", error),

@@ -64,7 +64,7 @@ pub(super) fn run(
         parts: IndexMap::new(),
         wrong_mode: Vec::new(),
         pending: Vec::new(),
-        refused: None,
+        fixed_verdict: Verdict::Runs,
         point: 0,
     };
     run.settle_fixed(space);
@@ -131,8 +131,8 @@ struct Run<'a> {
     parts: IndexMap<Vec<u32>, Result<usize, Refusal>>,
     wrong_mode: Vec<(usize, Mode)>,
     pending: Vec<(Origin, Picks)>,
-    /// A rule that refuses every point.
-    refused: Option<usize>,
+    /// What the fixed settings alone come to; every point shares it.
+    fixed_verdict: Verdict,
     point: usize,
 }
 
@@ -140,6 +140,7 @@ struct Run<'a> {
 type Refusal = (Arc<str>, Arc<str>);
 
 /// How a point ends.
+#[derive(Clone)]
 enum Verdict {
     Runs,
     Refused(usize),
@@ -149,9 +150,7 @@ enum Verdict {
 impl Run<'_> {
     /// Applies the rules that no point changes, once.
     fn settle_fixed(&mut self, space: &Space<'_>) {
-        if let Verdict::Refused(rule) = self.settle(space, false) {
-            self.refused = Some(rule);
-        }
+        self.fixed_verdict = self.settle(space, false);
         self.fixed.clone_from(&self.state);
     }
 
@@ -183,9 +182,9 @@ impl Run<'_> {
             }
         };
         self.reach(space, drafts.parts[part].mode);
-        let verdict = match self.refused {
-            Some(rule) => Verdict::Refused(rule),
-            None => self.settle(space, true),
+        let verdict = match self.fixed_verdict.clone() {
+            Verdict::Runs => self.settle(space, true),
+            all_alike => all_alike,
         };
         let (rule, message) = match verdict {
             Verdict::Runs => {

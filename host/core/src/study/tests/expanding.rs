@@ -238,18 +238,19 @@ fn rules_that_undo_each_other_skip_and_say_so() {
             &[("engine.seqs", Some(Value::Integer(1)))],
         ),
     ];
-    let study =
-        parse("model.id = \"m\"\n[plugin.alpha]\n[sweep]\n\"alpha.engine.seqs\" = [1, 4]", "s")
-            .unwrap();
-    let expansion = expand(
-        &study,
-        &[("alpha".to_owned(), schema)].into(),
-        &Facts::default(),
-        &mut no_code_rules,
-    )
-    .unwrap();
-    assert_eq!(labels(&expansion), ["seqs=4"]);
-    assert_eq!(&*expansion.skipped[0].message, "the rules `up`, `down` undo each other");
+    let schemas = [("alpha".to_owned(), schema)].into();
+    let plan = |text: &str| {
+        let study = parse(&format!("model.id = \"m\"\n[plugin.alpha]\n{text}"), "s").unwrap();
+        expand(&study, &schemas, &Facts::default(), &mut no_code_rules).unwrap()
+    };
+    let undo = "the rules `up`, `down` undo each other";
+    let swept = plan("[sweep]\n\"alpha.engine.seqs\" = [1, 4]");
+    assert_eq!(labels(&swept), ["seqs=4"]);
+    assert_eq!(&*swept.skipped[0].message, undo);
+    // The same where no axis moves what they are about.
+    let fixed = plan("engine.seqs = 1\n[sweep]\n\"alpha.engine.eager\" = [true, false]");
+    assert_eq!((fixed.experiments.len(), fixed.skipped.len()), (0, 2));
+    assert_eq!(&*fixed.skipped[1].message, undo);
 }
 
 #[test]
