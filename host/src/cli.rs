@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use llem_core::study::parse_duration;
+use llem_core::{backend::GpuFacts, study::parse_duration};
 
 /// Find out what decides the energy of LLM inference
 ///
@@ -23,6 +23,7 @@ pub(crate) enum Command {
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
     /// Show what a study would run, without running it
+    #[command(after_help = PLAN_EXAMPLES)]
     Plan(PlanArgs),
     /// List the parameters of a backend
     #[command(after_help = PARAMS_EXAMPLES)]
@@ -80,6 +81,11 @@ const RUN_EXAMPLES: &str = "Examples:
   llem run study.toml --json > events.jsonl    events for a machine
   llem run study.toml --executor slurm         as jobs of a cluster
   llem run study.toml --executor slurm --dry-run";
+
+const PLAN_EXAMPLES: &str = "Examples:
+  llem plan study.toml                         for the GPUs of this machine, where it has any
+  llem plan study.toml --gpu h100              for one H100, on any machine
+  llem plan study.toml --gpu 4xa100-40gb       for four, as parallelism needs them";
 
 const EXPORT_EXAMPLES: &str = "Examples:
   llem export results/DIR --format csv -o trials.csv
@@ -201,6 +207,9 @@ pub(crate) struct PlanArgs {
     /// Permission of a backend that is not part of llem, as the error names it (can be repeated)
     #[arg(long, value_name = "PERMISSION")]
     pub(crate) allow: Vec<String>,
+    /// GPU to plan for, such as `h100` or `4xh100`; default: those of this machine
+    #[arg(long, value_name = "GPU")]
+    pub(crate) gpu: Option<GpuFacts>,
     /// Write the plan as JSON
     #[arg(long)]
     pub(crate) json: bool,

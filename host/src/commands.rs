@@ -24,6 +24,7 @@ use clap::CommandFactory;
 use llem_core::study::Experiment;
 
 use crate::{
+    Discover,
     cli::{Cli, Command},
     diagnostics::Failure,
     exit::ExitStatus,
@@ -31,15 +32,15 @@ use crate::{
 };
 
 /// Runs a subcommand.
-pub(crate) fn run(command: Command) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(command: Command, instruments: Discover<'_>) -> Result<ExitStatus, Failure> {
     match command {
-        Command::Run(args) => run::run(&args),
+        Command::Run(args) => run::run(&args, instruments),
         Command::Plan(args) => plan::run(&args),
         Command::Params(args) => params::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Report(args) => report::run(&args),
-        Command::Rerun(args) => rerun::run(&args),
+        Command::Rerun(args) => rerun::run(&args, instruments),
         Command::Recompute(args) => recompute::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Load(args) => load::run(&args),

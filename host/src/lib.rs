@@ -26,13 +26,22 @@ mod store;
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser;
+use llem_meter::{Finding, Instruments, MeterOptions};
 
 pub use llem_core as core;
 
 use crate::exit::ExitStatus;
 
+/// Where a run's instruments come from, with what was found and what is missing.
+pub type Discover<'a> = &'a dyn Fn() -> (Instruments, Vec<Finding>);
+
 /// Runs the command line; the binary and the tests both call it.
 pub fn main() -> ExitCode {
+    main_with(&|| Instruments::discover(&MeterOptions::from_env()))
+}
+
+/// The same with other instruments, such as those of a test whose power is written down.
+pub fn main_with(instruments: Discover<'_>) -> ExitCode {
     let mut args = std::env::args_os();
     let program = args.next().unwrap_or_default();
     let rest: Vec<OsString> = args.collect();
@@ -51,7 +60,7 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Success }.into();
         }
     };
-    match commands::run(cli.command) {
+    match commands::run(cli.command, instruments) {
         Ok(status) => status.into(),
         Err(failure) => {
             failure.print();

@@ -1,13 +1,14 @@
 //! Facts about this machine for the record: hardware, system, versions. No names of people or hosts
 //! beyond the host name, and no secrets.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::Duration};
 
 use llem_core::{
     backend::GpuFacts,
     energy::{Device, Instrument},
     record::Site,
 };
+use llem_meter::{Instruments, MeterOptions};
 use serde::{Deserialize, Serialize};
 
 /// The machine that a study ran on.
@@ -121,6 +122,22 @@ pub(crate) fn gpu(devices: &[Device]) -> Option<GpuFacts> {
         compute_capability: capability,
         driver: fact("driver_version"),
     })
+}
+
+/// The GPUs of this machine without a look at their counters, which takes seconds.
+pub(crate) fn gpu_here() -> Option<GpuFacts> {
+    let options = MeterOptions {
+        cpu: false,
+        calibration: Duration::from_millis(1),
+        ..MeterOptions::from_env()
+    };
+    gpu(&Instruments::discover(&options).0.devices())
+}
+
+/// The directory of the hub's models; its tools also take it from a variable of its own.
+pub(crate) fn hub_models() -> Option<PathBuf> {
+    let own = std::env::var_os("HF_HUB_CACHE").filter(|it| !it.is_empty()).map(PathBuf::from);
+    own.or_else(|| hub_cache().map(|it| it.join("hub"))).filter(|it| it.is_dir())
 }
 
 /// UUIDs of the GPUs that engines may use.

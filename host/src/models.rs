@@ -56,13 +56,15 @@ pub(crate) struct Models {
     cache: PathBuf,
     /// Paths in a study are relative to it.
     study_directory: PathBuf,
+    /// Where the hub's own tools keep models that they have downloaded.
+    hub: Option<PathBuf>,
     resolved: BTreeMap<(String, String), ResolvedModel>,
 }
 
 impl Models {
     /// Writes configurations of random models below `cache`.
-    pub(crate) fn new(cache: PathBuf, study_directory: PathBuf) -> Self {
-        Self { cache, study_directory, resolved: BTreeMap::new() }
+    pub(crate) fn new(cache: PathBuf, study_directory: PathBuf, hub: Option<PathBuf>) -> Self {
+        Self { cache, study_directory, hub, resolved: BTreeMap::new() }
     }
 
     /// Resolves a model id and hub revision.
@@ -104,6 +106,9 @@ impl Models {
         if looks_like_path {
             return Err(ModelError::NotFound(path));
         }
+        // Its facts are known where the hub's tools have downloaded it before.
+        let config = self.of_hub(id, revision, "config.json");
+        let config = config.and_then(|it| fs::read_to_string(it).ok());
         Ok(ResolvedModel {
             reference: ModelRef {
                 id: id.to_owned(),
@@ -111,9 +116,18 @@ impl Models {
                 source: ModelSource::Hub,
             },
             location: id.to_owned(),
-            facts: None,
-            config: None,
+            facts: config.as_ref().and_then(|it| ModelFacts::from_config(it).ok()),
+            config: config.and_then(|it| serde_json::from_str(&it).ok()),
         })
+    }
+
+    /// A file of a model that has been downloaded.
+    fn of_hub(&self, id: &str, revision: &str, name: &str) -> Option<PathBuf> {
+        let repository = self.hub.as_ref()?.join(format!("models--{}", id.replace('/', "--")));
+        // A branch or a tag points to a commit; a commit is its own snapshot.
+        let commit = fs::read_to_string(repository.join("refs").join(revision));
+        let commit = commit.map_or_else(|_| revision.to_owned(), |it| it.trim().to_owned());
+        Some(repository.join("snapshots").join(commit).join(name)).filter(|it| it.is_file())
     }
 
     /// A directory that holds only the configuration of a random model.
@@ -156,7 +170,9 @@ mod tests {
 
     fn models() -> (tempfile::TempDir, Models) {
         let directory = tempfile::tempdir().expect("a directory");
-        let models = Models::new(directory.path().join("cache"), directory.path().to_owned());
+        let hub = directory.path().join("hub");
+        let models =
+            Models::new(directory.path().join("cache"), directory.path().to_owned(), Some(hub));
         (directory, models)
     }
 
@@ -167,6 +183,24 @@ mod tests {
         assert_eq!(model.reference.source, ModelSource::Random);
         assert!(Path::new(&model.location).join("config.json").is_file());
         assert_eq!(model.facts.expect("the configuration is readable").layers, 24);
+    }
+
+    #[test]
+    fn facts_of_a_downloaded_model_are_read_where_it_lies() {
+        let (directory, mut models) = models();
+        let unknown = models.resolve("me/other", "main").expect("a hub id");
+        assert!(unknown.facts.is_none() && unknown.config.is_none());
+        let repository = directory.path().join("hub").join("models--me--tiny");
+        let snapshot = repository.join("snapshots/abc");
+        fs::create_dir_all(repository.join("refs")).expect("writable");
+        fs::create_dir_all(&snapshot).expect("writable");
+        fs::write(repository.join("refs/main"), "abc\n").expect("writable");
+        let config = built_in("qwen2.5-0.5b").expect("it is built in");
+        fs::write(snapshot.join("config.json"), config).expect("writable");
+        for revision in ["main", "abc"] {
+            let model = models.resolve("me/tiny", revision).expect("a hub id");
+            assert_eq!(model.facts.expect("it is downloaded").layers, 24, "{revision}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! knows no process and no device.
 
 pub(crate) mod export;
+mod findings;
 pub(crate) mod html;
 mod live;
 mod progress;

@@ -3,6 +3,7 @@
 //! These types mirror the WIT package `llem:backend`; `llem-plugin` converts at the boundary and
 //! nothing else knows the generated types. Nothing here checks permissions or starts anything.
 
+mod gpus;
 mod info;
 mod outcome;
 mod plan;
@@ -10,6 +11,7 @@ mod schema;
 mod value;
 mod version;
 
+pub use gpus::UnknownGpu;
 pub use info::{
     BackendError, BackendErrorKind, Descriptor, EngineRelease, HostPath, ImageRef, Mode,
     Permission, Runner, VersionProbe,

@@ -6,7 +6,7 @@
 mod figures;
 mod outcome;
 
-pub use figures::{Figure, figure, figure_of, figures, primary_scope};
+pub use figures::{Figure, figure, figure_of, figures, primary_scope, window_figures};
 
 use std::{collections::BTreeMap, fmt};
 

@@ -184,6 +184,11 @@ impl Study {
         &self.source.text
     }
 
+    /// The hub revision of its models, unless a configuration says otherwise.
+    pub fn model_revision(&self) -> String {
+        settings::Values(&self.values).text("model.revision").expect("has a default")
+    }
+
     /// Model ids that the study names, fixed or swept: what facts are wanted of.
     pub fn model_ids(&self) -> Vec<&str> {
         let listed = self.vary.dimensions.iter().flat_map(|dimension| match &dimension.kind {

@@ -59,7 +59,7 @@ impl Instruments {
     /// Instruments whose power is written down, for tests.
     pub fn scripted(devices: Vec<Scripted>) -> Self {
         let calibration = Calibration {
-            joules_per_count: 1e-3,
+            joules_per_count: 1e-6,
             period_seconds: Some(llem_core::units::Seconds::new(0.1)),
             ticks_seen: 1,
             ..Calibration::default()
@@ -93,9 +93,7 @@ impl Instruments {
         for source in &self.sources {
             let mut calibration = source.calibration.clone();
             calibration.wall_offset_ns = wall_offset();
-            if let Ok((sensor, cadence)) = source.open() {
-                recording.add(sensor, calibration, cadence, self.capacity);
-            } else {
+            if source.record(&mut recording, &calibration, self.capacity).is_err() {
                 calibration.counter = CounterState::Failed;
                 recording.add_silent(source.describe(), calibration);
             }
@@ -105,8 +103,13 @@ impl Instruments {
 }
 
 impl Source {
-    fn open(&self) -> Result<(Box<dyn Sensor>, Cadence), Fault> {
-        Ok(match &self.kind {
+    fn record(
+        &self,
+        recording: &mut Recording,
+        calibration: &Calibration,
+        capacity: std::time::Duration,
+    ) -> Result<(), Fault> {
+        let (sensor, cadence): (Box<dyn Sensor>, Cadence) = match &self.kind {
             SourceKind::Gpu { library, chosen } => {
                 (Box::new(Gpu::open(library, chosen)?), Cadence::Locked)
             }
@@ -114,8 +117,13 @@ impl Source {
             SourceKind::CpuModel { watts_per_thread } => {
                 (Box::new(CpuModel::new(*watts_per_thread)), Cadence::Every(cpu::PERIOD))
             }
-            SourceKind::Scripted(device) => (Box::new(device.clone()), Cadence::Locked),
-        })
+            SourceKind::Scripted(script) => {
+                recording.add_scripted(script.clone(), calibration.clone(), capacity);
+                return Ok(());
+            }
+        };
+        recording.add(sensor, calibration.clone(), cadence, capacity);
+        Ok(())
     }
 
     fn describe(&self) -> Device {

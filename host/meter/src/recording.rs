@@ -17,6 +17,7 @@ use crate::{
     clock::{GUARD, System, now_ns},
     follow::{Control, Follower},
     poll::poll,
+    scripted::{Scripted, write},
     sensor::Sensor,
     store::{Store, watts},
 };
@@ -77,21 +78,42 @@ impl Recording {
         cadence: Cadence,
         capacity: Duration,
     ) {
-        let store = Arc::new(Store::with_capacity(capacity));
-        let device = sensor.device();
-        let (thread_store, control) = (Arc::clone(&store), Arc::clone(&self.control));
         let known = calibration.clone();
-        let body = move || match cadence {
-            Cadence::Locked => {
-                Follower::new(&System, sensor.as_mut(), &thread_store, &control, &known).run();
-            }
-            Cadence::Every(period) => {
-                poll(&System, sensor.as_mut(), &thread_store, &control, period);
-            }
-        };
-        let name = format!("meter {}", device.index.unwrap_or(0));
-        let thread = thread::Builder::new().name(name).spawn(body).ok();
         let is_locked = cadence == Cadence::Locked;
+        self.spawn(sensor.device(), calibration, is_locked, capacity, move |store, control| {
+            match cadence {
+                Cadence::Locked => {
+                    Follower::new(&System, sensor.as_mut(), store, control, &known).run();
+                }
+                Cadence::Every(period) => poll(&System, sensor.as_mut(), store, control, period),
+            }
+        });
+    }
+
+    /// Starts a device whose power is written down.
+    pub(crate) fn add_scripted(
+        &mut self,
+        script: Scripted,
+        calibration: Calibration,
+        capacity: Duration,
+    ) {
+        self.spawn(script.device(), calibration, true, capacity, move |store, control| {
+            write(&script, &System, store, control);
+        });
+    }
+
+    fn spawn(
+        &mut self,
+        device: Device,
+        calibration: Calibration,
+        is_locked: bool,
+        capacity: Duration,
+        body: impl FnOnce(&Store, &Control) + Send + 'static,
+    ) {
+        let store = Arc::new(Store::with_capacity(capacity));
+        let (own, control) = (Arc::clone(&store), Arc::clone(&self.control));
+        let name = format!("meter {}", device.index.unwrap_or(0));
+        let thread = thread::Builder::new().name(name).spawn(move || body(&own, &control)).ok();
         self.lanes.push(LaneThread { device, calibration, store, is_locked, thread });
     }
 

@@ -1,16 +1,14 @@
 //! A device whose power is written down: for tests of whatever uses a recording.
 //!
-//! It publishes every tenth of a second like a real counter, and answers nothing else.
+//! Its recording is what an ideal instrument would give: publications every tenth of a second, each at its very time,
+//! however late the thread that writes them is. Two recordings of one script thus give the same energies.
 
 use llem_core::{
     energy::{Device, Instrument, Scope},
     units::Seconds,
 };
 
-use crate::{
-    clock::now_ns,
-    sensor::{Fault, LaneRow, Sensor},
-};
+use crate::{clock::Clock, follow::Control, sensor::LaneRow, store::Store};
 
 const PERIOD_NS: u64 = 100_000_000;
 
@@ -36,13 +34,7 @@ impl Scripted {
             .sum()
     }
 
-    fn watts_at(&self, at_ns: u64) -> f64 {
-        self.power.iter().rev().find(|step| step.0 <= at_ns).map_or(0.0, |step| step.1)
-    }
-}
-
-impl Sensor for Scripted {
-    fn device(&self) -> Device {
+    pub(crate) fn device(&self) -> Device {
         Device {
             id: self.id.clone(),
             name: "scripted".to_owned(),
@@ -52,14 +44,35 @@ impl Sensor for Scripted {
         }
     }
 
-    fn counter(&mut self) -> Result<u64, Fault> {
-        let published = now_ns() / PERIOD_NS * PERIOD_NS;
-        Ok(milli(self.energy_until(published)))
+    fn watts_at(&self, at_ns: u64) -> f64 {
+        self.power.iter().rev().find(|step| step.0 <= at_ns).map_or(0.0, |step| step.1)
     }
+}
 
-    fn lane(&mut self) -> LaneRow {
-        let average_milliwatts = milli(self.watts_at(now_ns()));
-        LaneRow { average_milliwatts, temperature: 40, utilization: 0, ..LaneRow::default() }
+/// Writes publications as they fall due until told to stop.
+pub(crate) fn write(script: &Scripted, clock: &impl Clock, store: &Store, control: &Control) {
+    let mut due = (clock.now_ns() / PERIOD_NS + 1) * PERIOD_NS;
+    loop {
+        let stopping = control.stopped();
+        while due <= clock.now_ns() {
+            let count = micro(script.energy_until(due));
+            store.ticks.push([due, due, count]);
+            let average_milliwatts = micro(script.watts_at(due)) / 1_000;
+            store.lane(
+                due,
+                LaneRow {
+                    average_milliwatts,
+                    temperature: 40,
+                    utilization: 0,
+                    ..LaneRow::default()
+                },
+            );
+            due += PERIOD_NS;
+        }
+        if stopping {
+            return;
+        }
+        clock.sleep_until(due);
     }
 }
 
@@ -67,8 +80,8 @@ impl Sensor for Scripted {
     clippy::as_conversions,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a script's energies are non-negative and far below 2^53 mJ"
+    reason = "a script's energies are non-negative and far below 2^53 µJ"
 )]
-fn milli(value: f64) -> u64 {
-    (value * 1e3) as u64
+fn micro(value: f64) -> u64 {
+    (value * 1e6).round() as u64
 }

@@ -11,6 +11,7 @@ use crate::{
     diagnostics::{Failure, printable},
     exit::ExitStatus,
     grants::Gate,
+    machine,
     planning::{self, Backends, Planned},
     report::listed_skipped,
 };
@@ -38,8 +39,8 @@ struct PluginLine<'a> {
 /// Plans a study and shows the plan.
 pub(crate) fn run(args: &PlanArgs) -> Result<ExitStatus, Failure> {
     let backends = Backends::new(Gate::new(args.allow.clone()).asking())?;
-    let planned =
-        planning::plan(&args.study, None, args.plugin.as_deref(), &backends, None, false)?;
+    let gpu = args.gpu.clone().or_else(machine::gpu_here);
+    let planned = planning::plan(&args.study, None, args.plugin.as_deref(), &backends, gpu, false)?;
     let launch = if args.launch { launches(&planned)? } else { Vec::new() };
     if args.json {
         return output_json(&Plan {
@@ -91,11 +92,17 @@ fn text(planned: &Planned, launch: &[(String, LaunchPlan)]) -> String {
             ),
         );
     }
-    let loads = planned.schedule.loads;
+    let gpu = planned.gpu.as_ref();
+    let known = gpu.map_or_else(
+        || "no GPU is known: rules about it are undecided, `--gpu` names one".to_owned(),
+        |it| format!("planned for {} x {}", it.count, printable(&it.name)),
+    );
+    say(&mut out, format_args!("# {known}"));
+    let (loads, saved) = (planned.schedule.loads, planned.schedule.loads_saved());
     say(
         &mut out,
         format_args!(
-            "\n# {} configurations written, {} experiments, {} skipped, {} merged; {} trials in at least {loads} engine loads",
+            "\n# {} configurations written, {} experiments, {} skipped, {} merged; {} trials in at least {loads} engine loads, {saved} saved by sharing",
             expansion.declared,
             expansion.experiments.len(),
             expansion.skipped.len(),

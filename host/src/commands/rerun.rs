@@ -7,6 +7,7 @@ use llem_core::study::Experiment;
 
 use super::{experiment, output};
 use crate::{
+    Discover,
     cli::{Cli, Command, RerunArgs, RunArgs},
     diagnostics::{Failure, note},
     exit::ExitStatus,
@@ -22,7 +23,7 @@ const FIGURES: [&str; 3] = [
 ];
 
 /// Runs an experiment again, from what its results hold.
-pub(crate) fn run(args: &RerunArgs) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(args: &RerunArgs, instruments: Discover<'_>) -> Result<ExitStatus, Failure> {
     let earlier = ResultSet::open(&args.results).map_err(|it| super::run::unusable(&it))?;
     let wanted = experiment(&earlier, &args.experiment)?;
     if earlier.study_file().is_none() {
@@ -32,7 +33,7 @@ pub(crate) fn run(args: &RerunArgs) -> Result<ExitStatus, Failure> {
         ));
     }
     let again = run_args(args, &earlier, wanted);
-    let (status, path) = super::run::here(&again)?;
+    let (status, path) = super::run::here(&again, instruments)?;
     if args.json {
         return Ok(status);
     }

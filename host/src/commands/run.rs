@@ -12,9 +12,10 @@ use llem_core::{
     record::{Outcome, Record},
     study::ExecutorKind,
 };
-use llem_meter::{Instruments, Level, MeterOptions};
+use llem_meter::Level;
 
 use crate::{
+    Discover,
     cli::{Progress, RunArgs},
     config,
     diagnostics::{Failure, note},
@@ -26,11 +27,11 @@ use crate::{
     report,
     results::{ResultSet, Summary},
     runner::{self, Bench, Cancel},
-    store::{Entry, FORMAT, Header, Origin, Results, ResultsError},
+    store::{Entry, FORMAT, Header, JournalError, Origin, Results, ResultsError},
 };
 
 /// Runs a study.
-pub(crate) fn run(args: &RunArgs) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(args: &RunArgs, instruments: Discover<'_>) -> Result<ExitStatus, Failure> {
     if let Some(shard) = &args.cluster.shard {
         return super::cluster::task(args, shard);
     }
@@ -56,13 +57,16 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitStatus, Failure> {
             )
             .hint("add `--executor slurm`; `llem plan` shows what would run here"))
         }
-        ExecutorKind::Local => Ok(here(args)?.0),
+        ExecutorKind::Local => Ok(here(args, instruments)?.0),
     }
 }
 
 /// Runs a study on this machine and says where its results are.
-pub(super) fn here(args: &RunArgs) -> Result<(ExitStatus, PathBuf), Failure> {
-    let (instruments, findings) = Instruments::discover(&MeterOptions::from_env());
+pub(super) fn here(
+    args: &RunArgs,
+    instruments: Discover<'_>,
+) -> Result<(ExitStatus, PathBuf), Failure> {
+    let (instruments, findings) = instruments();
     let devices = instruments.devices();
     let backends = Backends::new(Gate::new(args.allow.clone()).asking())?
         .with_gpus(machine::gpu_ids(&devices));
@@ -271,10 +275,17 @@ pub(crate) fn unusable(error: &ResultsError) -> Failure {
         ResultsError::TooNew { .. } => {
             failure.hint("use the version of llem that wrote them, or a newer one")
         }
-        ResultsError::Io { .. }
-        | ResultsError::Unreadable { .. }
-        | ResultsError::NotResults(_)
-        | ResultsError::Raw(_)
-        | ResultsError::Journal(_) => failure,
+        ResultsError::Journal(JournalError::Damaged { .. }) => failure.hint(
+            "restore the file from a copy and go on with `--resume`, or run the study anew without it",
+        ),
+        ResultsError::Journal(JournalError::Unknown { .. }) => {
+            failure.hint("use the version of llem that wrote it, see `environment.json` beside it")
+        }
+        ResultsError::Journal(JournalError::Io { .. })
+        | ResultsError::Io { .. }
+        | ResultsError::Raw(_) => failure.hint(
+            "check free space and permissions; what was finished is kept, `--resume` goes on with it",
+        ),
+        ResultsError::Unreadable { .. } | ResultsError::NotResults(_) => failure,
     }
 }

@@ -11,14 +11,18 @@ use llem_core::{
         Canonical, Config, Context, Descriptor, ImageRef, LaunchPlan, Observation, RunOutput,
         Runner, Schema, StepReport,
     },
-    study::PluginUse,
+    study::{PluginUse, broken_rules},
 };
 use llem_launch::{Grant, HostEnvironment, Programs};
 use llem_plugin::{CallError, Plugin, Registry};
 
 use super::release::{self, Chosen};
 use crate::{
-    diagnostics::Failure, exit::ExitStatus, grants::Gate, machine, plugins::Store,
+    diagnostics::{Failure, printable},
+    exit::ExitStatus,
+    grants::Gate,
+    machine,
+    plugins::Store,
     runner::Environment,
 };
 
@@ -125,6 +129,7 @@ impl Backends {
                 Failure::message(ExitStatus::Usage, format!("plugin `{}`: {it}", descriptor.id))
             })?;
         let schema = plugin.schema(&release.id).map_err(broken)?;
+        sound(&descriptor.id, &schema)?;
         let runner = runner(wanted, &descriptor)?;
         Ok(Arc::new(Backend {
             id: descriptor.id.clone(),
@@ -173,6 +178,27 @@ impl Backend {
             .parse(config, context, output)
             .map_err(|it| format!("the engine's output was not read: {it}"))
     }
+}
+
+/// A rule that can't be used would refuse nothing in silence, so a plugin that brings one is not used.
+fn sound(plugin: &str, schema: &Schema) -> Result<(), Failure> {
+    let broken = broken_rules(schema);
+    if broken.is_empty() {
+        return Ok(());
+    }
+    let listed: Vec<String> = broken
+        .iter()
+        .take(10)
+        .map(|(rule, why)| format!("  `{rule}`: {}", printable(why)))
+        .collect();
+    let message = format!(
+        "{} rules of the plugin `{plugin}` for release {} can't be used\n{}",
+        broken.len(),
+        schema.release,
+        listed.join("\n")
+    );
+    Err(Failure::message(ExitStatus::Plugin, message)
+        .hint("report this to the plugin's author; `llem plugin test` finds all of its faults"))
 }
 
 /// A plugin that fails where it has nothing to fail at.
@@ -256,4 +282,37 @@ fn image(text: &str) -> Result<ImageRef, Failure> {
 /// Whether a plugin is named by a path instead of a name.
 pub(crate) fn is_path(name: &str) -> bool {
     name.contains('/') || Path::new(name).extension().is_some_and(|it| it == "wasm")
+}
+
+#[cfg(test)]
+mod tests {
+    use llem_core::backend::{Rule, Severity, UnknownPolicy};
+
+    use super::*;
+
+    #[test]
+    fn a_plugin_with_a_rule_that_can_not_be_used_is_refused_by_the_rules_name() {
+        let rule = |when: &str| Rule {
+            id: "heads".to_owned(),
+            severity: Severity::Error,
+            when: when.to_owned(),
+            effects: Vec::new(),
+            message: "heads do not divide".to_owned(),
+            source: None,
+        };
+        let mut schema = Schema {
+            release: "1".to_owned(),
+            sections: Vec::new(),
+            parameters: Vec::new(),
+            rules: vec![rule("model.num_attention_heads % gpu.count != 0")],
+            has_code_rules: false,
+            unknown: UnknownPolicy::Reject,
+            extra: Vec::new(),
+        };
+        assert!(sound("toy", &schema).is_ok());
+        schema.rules[0] = rule("model.num_attention_heads %% gpu.count");
+        let failure = sound("toy", &schema).expect_err("it does not parse");
+        assert_eq!(failure.status(), ExitStatus::Plugin);
+        assert!(format!("{failure:?}").contains("heads"), "{failure:?}");
+    }
 }

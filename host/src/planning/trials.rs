@@ -9,7 +9,7 @@ use std::{
 };
 
 use llem_core::{
-    backend::{Context, GpuFacts, Mode},
+    backend::{Context, GpuFacts, Mode, ModelSource},
     event::Phase,
     latency,
     record::TrialId,
@@ -143,10 +143,11 @@ fn load(
         }
         loaded.insert(wanted.id.clone(), backends.backend(wanted, name, probe)?);
     }
-    let mut resolver = Models::new(machine::cache_directory(), directory.clone());
+    let mut resolver =
+        Models::new(machine::cache_directory(), directory.clone(), machine::hub_models());
     let mut models = BTreeMap::new();
     for id in study.model_ids() {
-        let model = resolver.resolve(id, "main").map_err(|error| {
+        let model = resolver.resolve(id, &study.model_revision()).map_err(|error| {
             Failure::new(ExitStatus::Environment, &error)
                 .hint("name a hub id, a directory, a `.gguf` file, or `random:SHAPE`")
         })?;
@@ -362,11 +363,15 @@ impl Planned {
         backend: &Backend,
         model: &ResolvedModel,
     ) -> Context {
+        let mut reference = model.reference.clone();
+        if reference.source == ModelSource::Hub {
+            reference.revision = Some(experiment.model.revision.clone());
+        }
         Context {
             release: backend.release.id.clone(),
             mode: experiment.mode,
             runner: backend.runner,
-            model: model.reference.clone(),
+            model: reference,
             image: backend.image.clone(),
             gpu: self.gpu.clone(),
             secrets: backend.environment.host.secrets.keys().cloned().collect(),

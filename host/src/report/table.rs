@@ -9,25 +9,18 @@ use llem_core::{
     study::{Expansion, Experiment},
 };
 
+use super::findings::findings;
 use crate::{
     diagnostics::printable,
     results::{
-        Comparison, Effect, ExperimentSummary, FigureSummary, Judgement, ResultSet, Summary, column,
+        Comparison, ExperimentSummary, FigureSummary, Judgement, ResultSet, Summary, column,
     },
 };
 
 /// Writes the tables to standard output.
 pub(crate) fn print_summary(summary: &Summary, results: &Path) {
     let mut text = format!("\n{}\n", experiments(summary));
-    if !summary.effects.is_empty() {
-        writeln!(
-            text,
-            "\nWhat changed {} how much, others averaged over:\n{}",
-            summary.primary,
-            effects(&summary.effects)
-        )
-        .expect("writing to a string does not fail");
-    }
+    text.push_str(&findings(summary));
     text.push_str(&notes(summary));
     writeln!(text, "results in {}", results.display()).expect("writing to a string does not fail");
     drop(std::io::stdout().lock().write_all(text.as_bytes()));
@@ -133,7 +126,7 @@ pub(crate) fn judged(judgement: &Judgement) -> Table {
     table
 }
 
-fn table(header: &[&str]) -> Table {
+pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     let style = presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none());
     table.load_style(style).set_content_arrangement(ContentArrangement::Dynamic);
@@ -215,24 +208,6 @@ fn scaled(value: f64, unit: &str) -> String {
     };
     let space = if unit.is_empty() { "" } else { " " };
     format!("{scaled:.digits$}{space}{prefix}{unit}")
-}
-
-fn effects(effects: &[Effect]) -> Table {
-    let mut table =
-        table(&["setting", "level", "ratio to the first level [interval]", "share of variance"]);
-    for effect in effects {
-        for (place, level) in effect.levels.iter().enumerate() {
-            let (setting, share) = match place {
-                0 => {
-                    (printable(&effect.setting), format!("{:.0} %", 100.0 * effect.variance_share))
-                }
-                _ => (String::new(), String::new()),
-            };
-            let ratio = format!("{:.3} [{:.3}, {:.3}]", level.ratio, level.low, level.high);
-            table.add_row([setting, printable(&level.name), ratio, share]);
-        }
-    }
-    table
 }
 
 fn notes(summary: &Summary) -> String {

@@ -52,6 +52,12 @@ pub struct Interaction {
     pub settings: [String; 2],
     /// Share of the logarithms' variance that it explains.
     pub variance_share: f64,
+    /// Lower end of the share's interval; absent in summaries of early versions.
+    #[serde(default)]
+    pub share_low: Option<f64>,
+    /// Upper end of the share's interval.
+    #[serde(default)]
+    pub share_high: Option<f64>,
     /// Probability of such an effect if there were none.
     pub p_value: f64,
 }
@@ -71,6 +77,11 @@ fn of_plugin(
     plugin: &str,
 ) -> Vec<Effect> {
     let factors: Vec<_> = plan.factors.iter().filter(|it| &*it.plugin == plugin).collect();
+    let experiments = plan.experiments.iter().filter(|it| &*it.plugin == plugin).count();
+    // A continuous axis has a level a point: its effect is for the indices of a sample to tell.
+    if factors.iter().any(|it| 2 * it.levels.len() > experiments && plan.sampled) {
+        return Vec::new();
+    }
     let observation = |trial: &Trial<'_>| {
         Some(Observation {
             levels: trial.experiment.levels.as_deref()?.to_vec(),
@@ -89,6 +100,8 @@ fn of_plugin(
             Some(Interaction {
                 settings: [setting(*term.factors.first()?)?, setting(*term.factors.get(1)?)?],
                 variance_share: term.share,
+                share_low: Some(term.share_interval.low),
+                share_high: Some(term.share_interval.high),
                 p_value: term.p_value,
             })
         })

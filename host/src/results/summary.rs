@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use llem_core::{
     backend::Mode,
-    record::{Figure, Outcome, Record, figure_of, primary_scope},
+    record::{Figure, Outcome, Record, figure_of, primary_scope, window_figures},
     repeat::coverage,
-    stats::{Sample, Summary as Statistics},
+    stats::{Sample, Summary as Statistics, confidence, drift::Drift},
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
     ResultSet, Trial,
     effects::{self, Effect},
+    inference::{self, Contrast, Sensitivity},
 };
 
 /// The results of a run.
@@ -29,6 +30,15 @@ pub struct Summary {
     pub experiments: Vec<ExperimentSummary>,
     /// How much each swept setting changed the primary figure.
     pub effects: Vec<Effect>,
+    /// Each experiment beside the first one within the same repeats, by the primary figure.
+    #[serde(default)]
+    pub contrasts: Vec<Contrast>,
+    /// How much of the primary figure's variance each parameter of a sampled design causes.
+    #[serde(default)]
+    pub sensitivity: Vec<Sensitivity>,
+    /// How the primary figure drifted over the study; null where no experiment ran twice.
+    #[serde(default)]
+    pub drift: Option<Drift>,
     /// Instruments that the energies are from, for people.
     pub instruments: Vec<String>,
     /// Configurations that can't run.
@@ -101,6 +111,9 @@ pub(super) fn of(results: &ResultSet, trials: &[Trial<'_>]) -> Summary {
         primary: primary.to_owned(),
         coverage,
         effects: effects::of(plan, trials, primary, coverage),
+        contrasts: inference::contrasts(plan, trials, primary, coverage),
+        sensitivity: inference::sensitivity(plan, trials, primary, coverage),
+        drift: inference::drift(trials, primary, coverage),
         experiments,
         instruments: instruments(results.records()),
         skipped: plan.skipped.len(),
@@ -119,15 +132,39 @@ fn figure_summaries(trials: &[&Trial<'_>], coverage: f64) -> BTreeMap<String, Fi
     for figure in trials.iter().flat_map(|it| &it.figures) {
         values.entry(&figure.name).or_default().push(figure);
     }
-    let summary = |figures: Vec<&Figure>| {
+    let windows = windows(trials);
+    let summary = |name: &str, figures: Vec<&Figure>| {
         let sample = Sample::new(figures.iter().map(|it| it.value).collect()).ok()?;
+        let mut statistics = sample.summary(coverage);
+        if let Some(groups) = nested(&windows, name).filter(|it| it.len() == figures.len()) {
+            statistics.estimate = confidence::of_groups(&groups, coverage);
+        }
         Some(FigureSummary {
-            statistics: sample.summary(coverage),
+            statistics,
             estimated: figures.iter().any(|it| it.estimated),
             ranked: figures.iter().all(|it| it.ranked),
         })
     };
-    values.into_iter().filter_map(|(name, it)| Some((name.to_owned(), summary(it)?))).collect()
+    values
+        .into_iter()
+        .filter_map(|(name, it)| Some((name.to_owned(), summary(name, it)?)))
+        .collect()
+}
+
+/// Figures by trial and window, where trials have several windows.
+fn windows(trials: &[&Trial<'_>]) -> Vec<Vec<Vec<Figure>>> {
+    let measured = trials.iter().filter_map(|it| it.record.measured());
+    measured.filter(|it| it.windows.len() > 1).map(window_figures).collect()
+}
+
+/// A figure's windows as groups, one a trial; none where any window lacks it.
+fn nested(windows: &[Vec<Vec<Figure>>], name: &str) -> Option<Vec<Sample>> {
+    let of = |figures: &Vec<Figure>| figures.iter().find(|it| it.name == name).map(|it| it.value);
+    let group = |trial: &Vec<Vec<Figure>>| {
+        let values: Option<Vec<f64>> = trial.iter().map(of).collect();
+        Sample::new(values?).ok()
+    };
+    windows.iter().map(group).collect::<Option<Vec<_>>>().filter(|it| it.len() > 1)
 }
 
 fn failure(record: &Record) -> Option<String> {

@@ -5,7 +5,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{Read, Seek, SeekFrom, Write},
+    io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -143,15 +143,27 @@ impl Journal {
         Ok((entries, from + to_u64(whole)))
     }
 
-    /// Appends an entry; it is on the disk when this returns.
+    /// The first entry alone, however long the rest is and whatever state it is in; none of an empty file.
+    pub(crate) fn first(path: &Path) -> Result<Option<Entry>, JournalError> {
+        let io = |source| JournalError::Io { doing: "read", path: path.to_owned(), source };
+        let mut line = Vec::new();
+        BufReader::new(File::open(path).map_err(io)?).read_until(b'\n', &mut line).map_err(io)?;
+        Ok(parse(&line, path)?.0.into_iter().next())
+    }
+
+    /// Appends an entry; see [`append_all`](Self::append_all).
     pub(crate) fn append(&mut self, entry: &Entry) -> Result<(), JournalError> {
         self.append_all(std::slice::from_ref(entry))
     }
 
-    /// Appends entries; they are on the disk when this returns.
+    /// Appends entries. Headers and records are on the disk when this returns; what only says that something began
+    /// gets there with the next of them, as nothing is lost without it.
     pub(crate) fn append_all(&mut self, entries: &[Entry]) -> Result<(), JournalError> {
         let line: String = entries.iter().map(encode).collect();
-        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
+        let lasts = |it: &Entry| matches!(it, Entry::Header(_) | Entry::Record(_));
+        let must_last = entries.iter().any(lasts);
+        let written = self.file.write_all(line.as_bytes());
+        let written = written.and_then(|()| if must_last { self.file.sync_data() } else { Ok(()) });
         if let Err(source) = written {
             // Half a line must not stand before later ones.
             drop(self.file.set_len(self.length));

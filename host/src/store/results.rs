@@ -99,6 +99,10 @@ impl Results {
                 Ok(()) => {
                     let (mut results, _) = Self::open(&path)?;
                     results.journal.append(&Entry::Header(header))?;
+                    // A synced file is lost with the power all the same if its name is not on the disk.
+                    sync_directory(&path)
+                        .and_then(|()| sync_directory(parent))
+                        .map_err(io(&path))?;
                     return Ok(results);
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => (),
@@ -141,9 +145,14 @@ impl Results {
 
     /// The newest results of a study below `parent`.
     pub(crate) fn newest(parent: &Path, study: &str) -> Result<PathBuf, ResultsError> {
-        let of_study = |path: &PathBuf| {
-            let entries = Journal::read(&path.join(JOURNAL)).unwrap_or_default();
-            matches!(entries.first(), Some(Entry::Header(header)) if header.study == study)
+        let prefix = format!("{study}-");
+        let of_study = |path: &PathBuf| match Journal::first(&path.join(JOURNAL)) {
+            Ok(first) => matches!(first, Some(Entry::Header(header)) if header.study == study),
+            // Results that can't be read must not make way for older ones in silence.
+            Err(JournalError::Damaged { .. } | JournalError::Unknown { .. }) => {
+                path.file_name().is_some_and(|it| it.to_string_lossy().starts_with(&prefix))
+            }
+            Err(JournalError::Io { .. }) => false,
         };
         let mut found: Vec<PathBuf> = fs::read_dir(parent)
             .map(|entries| entries.flatten().map(|it| it.path()).filter(of_study).collect())
@@ -180,7 +189,7 @@ impl Results {
         &self.path
     }
 
-    /// Appends to the journal; it is on the disk when this returns.
+    /// Appends to the journal; headers and records are on the disk when this returns.
     pub(crate) fn append(&mut self, entry: &Entry) -> Result<(), ResultsError> {
         Ok(self.journal.append(entry)?)
     }
@@ -217,11 +226,16 @@ impl Results {
         File::create(&partial)
             .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
             .and_then(|()| fs::rename(&partial, &path))
+            .and_then(|()| path.parent().map_or(Ok(()), sync_directory))
             .map_err(|error| {
                 drop(fs::remove_file(&partial));
                 io(&path)(error)
             })
     }
+}
+
+fn sync_directory(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
 const JOURNAL: &str = "journal.jsonl";

@@ -110,6 +110,25 @@ pub fn figures(measured: &Measured) -> Vec<Figure> {
     figures
 }
 
+/// The figures of each window of a trial alone.
+pub fn window_figures(measured: &Measured) -> Vec<Vec<Figure>> {
+    let mut alone = Measured {
+        load_seconds: measured.load_seconds,
+        warmup: measured.warmup.clone(),
+        baselines_bare: Vec::new(),
+        baselines: Vec::new(),
+        baselines_after: Vec::new(),
+        windows: Vec::new(),
+        basis: None,
+        search: None,
+    };
+    let of_one = |window: &WindowRecord| {
+        alone.windows = vec![window.clone()];
+        figures(&alone)
+    };
+    measured.windows.iter().map(of_one).collect()
+}
+
 /// One figure of a trial by its name.
 pub fn figure(measured: &Measured, name: &str) -> Option<f64> {
     figures(measured).into_iter().find(|it| it.name == name).map(|it| it.value)

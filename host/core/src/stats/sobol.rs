@@ -97,6 +97,24 @@ pub fn indices(points: &[Vec<f64>], values: &[f64], coverage: f64) -> Option<Ind
     Some(Indices { parameters, predicted })
 }
 
+/// Positions from 0 to 1 of a parameter's values by their rank, those that are equal in the middle of theirs: what a
+/// sample is uniform in, whatever the parameter's scale.
+///
+/// ```
+/// use llem_core::stats::sobol::ranked;
+/// assert_eq!(ranked(&[1.0, 100.0, 10.0, 10.0]), [0.125, 0.875, 0.5, 0.5]);
+/// ```
+pub fn ranked(values: &[f64]) -> Vec<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = |value: &f64| {
+        let below = sorted.partition_point(|it| it.total_cmp(value).is_lt());
+        let until = sorted.partition_point(|it| it.total_cmp(value).is_le());
+        f64::midpoint(length(below), length(until)) / length(values.len())
+    };
+    values.iter().map(place).collect()
+}
+
 /// Orthonormal polynomials on 0 to 1: Legendre's of degree one and two, shifted.
 fn term(point: &[f64], term: &[usize]) -> f64 {
     let linear = |at: usize| 3.0_f64.sqrt() * (2.0 * point[at] - 1.0);
@@ -179,6 +197,24 @@ mod tests {
         assert!((y.total - (1.0 / 48.0 + 1.0 / 144.0) / total).abs() < 0.02, "{y:?}");
         assert!(none.total < 0.01 && found.predicted > 0.98, "{found:?}");
         assert!(x.first_interval.contains(x.first_order));
+    }
+
+    #[test]
+    fn a_grid_of_levels_is_a_design_like_any_other() {
+        let levels: Vec<(f64, f64)> =
+            (0..25_u32).map(|at| (f64::from(at % 5), f64::from(at / 5))).collect();
+        let of =
+            |pick: fn(&(f64, f64)) -> f64| ranked(&levels.iter().map(pick).collect::<Vec<_>>());
+        let (first, second) = (of(|it| it.0), of(|it| it.1));
+        let points: Vec<Vec<f64>> =
+            first.iter().zip(&second).map(|(one, other)| vec![*one, *other]).collect();
+        let values: Vec<f64> =
+            levels.iter().map(|(one, other)| (one * (0.06 * other - 0.22)).exp()).collect();
+        let found = indices(&points, &values, 0.95).unwrap();
+        // Levels have variance 2: one has 0.1^2 * 2, the other 0.12^2 * 2, both together 0.06^2 * 4.
+        assert!((found.parameters[0].first_order - 0.02 / 0.0632).abs() < 0.02, "{found:?}");
+        assert!((found.parameters[1].total - 0.0432 / 0.0632).abs() < 0.02, "{found:?}");
+        assert!(found.predicted > 0.99, "{found:?}");
     }
 
     #[test]

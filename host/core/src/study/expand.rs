@@ -23,6 +23,7 @@ use self::drafts::Drafts;
 use super::{
     Experiment, Problem, Settings, Study,
     problem::{Fault, listed, nearest},
+    sweep::Method,
 };
 use crate::backend::{Canonical, Config, Schema, Severity};
 
@@ -54,6 +55,9 @@ pub struct Expansion {
     pub factors: Vec<Factor>,
     /// Configurations before rules and merging.
     pub declared: usize,
+    /// Whether the points were sampled instead of being a product.
+    #[serde(default)]
+    pub sampled: bool,
 }
 
 /// A configuration that will not run.
@@ -175,7 +179,8 @@ pub fn expand(
     canonicalise: &mut Canonicalise<'_>,
 ) -> Result<Expansion, Vec<Problem>> {
     let mut problems = Vec::new();
-    let mut expansion = Expansion::default();
+    let sampled = study.vary.sample.is_some_and(|it| it.method != Method::OneAtATime);
+    let mut expansion = Expansion { sampled, ..Expansion::default() };
     if study.plugins.is_empty() {
         let fault = Fault::new("the study names no plugin")
             .help("add `[plugin.NAME]`, or give one with `--plugin`");
