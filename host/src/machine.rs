@@ -140,9 +140,10 @@ pub(crate) fn hub_models() -> Option<PathBuf> {
     own.or_else(|| hub_cache().map(|it| it.join("hub"))).filter(|it| it.is_dir())
 }
 
-/// UUIDs of the GPUs that engines may use.
+/// UUIDs of the GPUs that engines may use; of a GPU of which the user named a slice, the slice's.
 pub(crate) fn gpu_ids(devices: &[Device]) -> Vec<String> {
-    devices.iter().filter(|it| it.instrument == Instrument::Nvml).map(|it| it.id.clone()).collect()
+    let gpus = devices.iter().filter(|it| it.instrument == Instrument::Nvml);
+    gpus.map(|it| it.facts.get("mig_slice").unwrap_or(&it.id).clone()).collect()
 }
 
 /// This machine and the boards that are metered, for records.

@@ -1,7 +1,7 @@
 //! Energy from end to end: real runs of the linked engine beside a simulated GPU, which `llem` finds like
 //! any other through the loader.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use llem_fake_nvml::{Config, Faults, GpuConfig, Profile, library_path};
 use llem_tests::{Answer, Workspace};
@@ -15,31 +15,43 @@ concurrency = 2
 "#;
 
 /// A workspace in which `llem` finds this GPU.
-struct Bench {
-    workspace: Workspace,
+pub(crate) struct Bench {
+    pub(crate) workspace: Workspace,
     library: PathBuf,
 }
 
 impl Bench {
     fn new(gpu: GpuConfig) -> Self {
+        Self::with(&Config { gpus: vec![gpu], ..Config::default() })
+    }
+
+    /// A whole library of them.
+    pub(crate) fn with(config: &Config) -> Self {
+        Self::of(&library_path(), config)
+    }
+
+    /// The same with another build of the library.
+    pub(crate) fn of(library: &Path, config: &Config) -> Self {
         let workspace = workspace();
-        std::fs::copy(library_path(), workspace.path().join("libnvidia-ml.so.1")).expect("a copy");
-        let config = Config { gpus: vec![gpu], ..Config::default() };
-        workspace.write("gpus.json", &serde_json::to_string(&config).expect("plain data"));
+        std::fs::copy(library, workspace.path().join("libnvidia-ml.so.1")).expect("a copy");
+        workspace.write("gpus.json", &serde_json::to_string(config).expect("plain data"));
         let library = workspace.path().to_owned();
         Self { workspace, library }
     }
 
     fn llem(&self, args: &[&str]) -> Answer {
-        let output = self
-            .workspace
-            .command(args)
+        Answer::of(&self.command(args).output().expect("the program under test starts"))
+    }
+
+    /// `llem` with these arguments, ready to start.
+    pub(crate) fn command(&self, args: &[&str]) -> std::process::Command {
+        let mut command = self.workspace.command(args);
+        command
             .env("LD_LIBRARY_PATH", &self.library)
             .env("LLEM_FAKE_NVML", self.library.join("gpus.json"))
             .env("LLEM_CONFIG", self.library.join("none.toml"))
-            .env_remove("CUDA_VISIBLE_DEVICES")
-            .output();
-        Answer::of(&output.expect("the program under test starts"))
+            .env_remove("CUDA_VISIBLE_DEVICES");
+        command
     }
 
     /// Runs a study and gives its only record.
@@ -115,8 +127,17 @@ fn idle_power_is_observed_without_and_with_the_engine_and_after_the_windows() {
     let bench = Bench::new(GpuConfig { power: Profile::constant(120.0), ..GpuConfig::default() });
     let study = small_study(SERVER)
         .replace("baseline = \"none\"", "baseline = \"bare\"")
-        .replace("rest = \"10ms\"", "rest = \"auto\"");
+        .replace("rest = \"10ms\"", "rest = \"auto\"")
+        .replace("repeats = 1", "repeats = 2");
     let record = bench.record(&study);
+    // The second trial shares the engine, so it cannot see the device without it.
+    let second = &bench.workspace.records()[1];
+    assert_eq!(second["engine"]["shared"]["served"], 1, "{:#}", second["engine"]);
+    assert_eq!(second["outcome"]["baselines_bare"], record["outcome"]["baselines_bare"]);
+    let warnings = second["warnings"].to_string();
+    assert!(warnings.contains("idle power without an engine is from trial"), "{warnings}");
+    let net = &second["outcome"]["windows"][0]["energy"][0]["net_bare"];
+    assert!(number(&net["energy_joules"]).abs() < 2.0, "{net:#}");
     let measured = &record["outcome"];
     for name in ["baselines_bare", "baselines", "baselines_after"] {
         let baseline = &measured[name][0];
@@ -185,4 +206,58 @@ fn a_fault_of_the_gpu_is_in_the_record_the_warnings_and_the_ranking() {
             });
         }
     });
+}
+
+#[test]
+fn only_the_gpus_that_a_launch_was_given_count() {
+    let gpu = |name: &str, watts| GpuConfig {
+        uuid: name.to_owned(),
+        power: Profile::constant(watts),
+        ..GpuConfig::default()
+    };
+    let bench = Bench::with(&Config {
+        gpus: vec![gpu("GPU-first", 200.0), gpu("GPU-other", 600.0)],
+        ..Config::default()
+    });
+    let study = bench.workspace.stand_in(env!("CARGO_BIN_EXE_stand-in"), &small_study(""));
+    let record = bench.record(&study);
+    assert_eq!(record["engine"]["effective"]["gpus"], "GPU-first", "{:#}", record["engine"]);
+    assert_eq!(record["engine"]["gpus"], serde_json::json!(["GPU-first"]));
+    let window = &record["outcome"]["windows"][0];
+    let readings = window["energy"].as_array().expect("a list");
+    let boards: Vec<&Value> = readings.iter().filter(|it| it["scope"] == "gpu_board").collect();
+    assert_eq!(boards.len(), 1, "{boards:#?}");
+    let power = number(&boards[0]["average_power_watts"]);
+    assert!((power - 200.0).abs() < 10.0, "{power} W");
+
+    // A plan that does not say how many it uses sees all, and all count.
+    let record = bench.record(&small_study(""));
+    assert_eq!(record["engine"]["gpus"], serde_json::json!(["GPU-first", "GPU-other"]));
+    let readings = record["outcome"]["windows"][0]["energy"].as_array().expect("a list");
+    assert_eq!(readings.iter().filter(|it| it["scope"] == "gpu_board").count(), 2);
+}
+
+#[test]
+fn rules_know_the_gpu_that_the_driver_shows() {
+    let bench = Bench::new(GpuConfig::default());
+    // What is skipped is told with its rule; the study says what of the GPU it knows.
+    let study = |condition: &str| {
+        let rule = format!("[[exclude]]\nwhen = '{condition}'\nwhy = \"not on this GPU\"\n");
+        small_study(&rule)
+    };
+    for (condition, is_skipped) in [
+        ("gpu.name == \"NVIDIA H100 80GB HBM3\"", true),
+        ("gpu.compute_capability < 90", false),
+        ("gpu.cc >= 9.0 && gpu.major == 9", true),
+        ("gpu.count > 1", false),
+        ("gpu.memory_mib > 70000", true),
+        ("gpu.vendor == \"nvidia\" && gpu.driver.startsWith(\"580.\")", true),
+    ] {
+        bench.workspace.write("none.toml", "");
+        bench.workspace.write("study.toml", &study(condition));
+        let answer = bench.llem(&["run", "study.toml"]);
+        let told = format!("{}{}", answer.stdout, answer.stderr);
+        assert_eq!(answer.code == Some(0), !is_skipped, "{condition}: {told}");
+        assert_eq!(told.contains("not on this GPU"), is_skipped, "{condition}: {told}");
+    }
 }

@@ -8,6 +8,7 @@ mod documents;
 mod endpoint;
 mod endurance;
 mod energy;
+mod energy_faults;
 mod facts;
 mod failure;
 mod fake;

@@ -34,6 +34,25 @@ impl Workspace {
         std::fs::write(self.path().join(name), text).expect("the directory is writable");
     }
 
+    /// Puts a stand-in for a Python with transformers into a directory `venv`, and gives a study that is like `study`, for
+    /// candle, but offline with it.
+    pub fn stand_in(&self, program: &str, study: &str) -> String {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let venv = self.path().join("venv");
+        std::fs::create_dir_all(&venv).expect("the directory is writable");
+        let script = format!("#!/bin/sh\nexec '{program}' '{}'\n", self.path().display());
+        for name in ["python", "python3"] {
+            std::fs::write(venv.join(name), &script).expect("the directory is writable");
+            std::fs::set_permissions(venv.join(name), std::fs::Permissions::from_mode(0o755))
+                .expect("a file of one's own");
+        }
+        study.replace(
+            "[plugin.candle]\nengine.max_batch_size = 4",
+            "[plugin.pytorch]\nvenv = \"venv\"\nengine.batch_size = 4",
+        )
+    }
+
     /// `llem` with these arguments, ready to start, with a compile cache that all tests share.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);

@@ -10,7 +10,11 @@ mod work;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::{emissions::ScopeEmission, phases::PhaseRecord, work::WorkRecord};
+pub use self::{
+    emissions::ScopeEmission,
+    phases::{PhaseRecord, RequestSpread},
+    work::WorkRecord,
+};
 use crate::{
     energy::{
         Baseline, Baselines, EnergyReading, Instrument, Request, Scope, Series, Settings, Window,
@@ -19,7 +23,7 @@ use crate::{
     flops::NumberFormat,
     latency::{self, RequestLog, Slo, window_metrics},
     model::ModelFacts,
-    record::WindowRecord,
+    record::{TrialId, WindowRecord},
 };
 
 /// What a trial's figures rest on besides its raw data.
@@ -27,6 +31,9 @@ use crate::{
 pub struct Basis {
     /// When the device idled without an engine.
     pub bare: Option<Window>,
+    /// What it idled at before the engine was started, if that was for an earlier trial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<CarriedBare>,
     /// When it idled with the engine loaded, before the windows.
     pub before: Option<Window>,
     /// The same after them.
@@ -41,6 +48,15 @@ pub struct Basis {
     pub slo: Option<Slo>,
     /// Seed of the bootstraps.
     pub seed: u64,
+}
+
+/// Idle power without an engine, observed by the trial that a shared engine was started for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CarriedBare {
+    /// That trial.
+    pub trial: TrialId,
+    /// What it found, device by device.
+    pub baselines: Vec<Baseline>,
 }
 
 /// A window as the runner drove it.
@@ -71,6 +87,13 @@ pub struct Account {
 pub fn account(basis: &Basis, series: &[Series], log: &RequestLog, settings: &Settings) -> Account {
     let mut account = Account::default();
     account.bare = idle(series, basis.bare, "without an engine", &mut account.remarks);
+    if let (None, Some(carried)) = (basis.bare, &basis.carried) {
+        account.bare.clone_from(&carried.baselines);
+        account.remarks.push(format!(
+            "idle power without an engine is from trial {} #{}, for which this engine was started",
+            carried.trial.experiment, carried.trial.repeat
+        ));
+    }
     account.before = idle(series, basis.before, "before the windows", &mut account.remarks);
     account.after = idle(series, basis.after, "after the windows", &mut account.remarks);
     for (number, driven) in (0_u64..).zip(&basis.windows) {

@@ -227,6 +227,9 @@ pub struct EngineReport {
     pub measures: Vec<Measure>,
     /// Memory of the loaded model, where the engine can tell.
     pub memory_bytes: Option<u64>,
+    /// UUIDs of the GPUs that it sees; only these are measured.
+    #[serde(default)]
+    pub gpus: Vec<String>,
     /// Program and arguments as they were started.
     pub command: Vec<String>,
     /// Content of its container's image; null where it ran as a process.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
-use llem_core::backend::{EnvValue, Step};
+use llem_core::backend::{EnvValue, Runner, Step};
 
 use crate::{LaunchError, Programs, Scratch, container::VARIABLE, process::Site, render::render};
 
@@ -19,8 +19,20 @@ pub struct HostEnvironment {
     pub model_cache: Option<PathBuf>,
     /// Directories that plans may mount, as they were granted.
     pub directories: Vec<PathBuf>,
-    /// Devices that the step may see, by UUID; none: the step sees no GPU.
+    /// Devices that steps may see, by UUID; none: they see no GPU.
     pub gpus: Vec<String>,
+}
+
+impl HostEnvironment {
+    /// The devices that a step sees: as many as its plan asks for, from the first. A process whose plan does not ask sees
+    /// all, a container none.
+    pub fn gpus_of(&self, step: &Step) -> &[String] {
+        let wanted = usize::try_from(step.gpus.count).unwrap_or(usize::MAX);
+        if wanted == 0 && step.runner != Runner::Container {
+            return &self.gpus;
+        }
+        &self.gpus[..wanted.min(self.gpus.len())]
+    }
 }
 
 /// Variables that libraries need to find the machine's own parts.
@@ -70,7 +82,7 @@ pub(crate) fn build(
     variables.insert("PATH".into(), directories.join(":").into());
     variables.insert("HOME".into(), scratch.path().join("home").into());
     variables.insert("TMPDIR".into(), scratch.temporary().into());
-    variables.insert("CUDA_VISIBLE_DEVICES".into(), host.gpus.join(",").into());
+    variables.insert("CUDA_VISIBLE_DEVICES".into(), host.gpus_of(step).join(",").into());
     if let Some(cache) = &host.model_cache {
         variables.insert("HF_HOME".into(), cache.into());
     }

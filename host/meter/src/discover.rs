@@ -89,8 +89,26 @@ impl Instruments {
 
     /// Begins to record every device. `subject` is the process whose tree is measured, if it runs yet.
     pub fn start(&self, subject: Option<u32>) -> Recording {
+        self.record(subject, self.sources.iter())
+    }
+
+    /// Begins to record these GPUs, by UUID or the slice that was named, and all that is no GPU: what the others of a machine use is not the
+    /// engine's.
+    pub fn start_with(&self, gpus: &[String]) -> Recording {
+        let is_wanted = |source: &&Source| {
+            let SourceKind::Gpu { chosen, .. } = &source.kind else { return true };
+            gpus.iter().any(|it| *it == chosen.node.uuid || chosen.slice.as_ref() == Some(it))
+        };
+        self.record(None, self.sources.iter().filter(is_wanted))
+    }
+
+    fn record<'a>(
+        &self,
+        subject: Option<u32>,
+        sources: impl Iterator<Item = &'a Source>,
+    ) -> Recording {
         let mut recording = Recording::new(subject);
-        for source in &self.sources {
+        for source in sources {
             let mut calibration = source.calibration.clone();
             calibration.wall_offset_ns = wall_offset();
             if source.record(&mut recording, &calibration, self.capacity).is_err() {

@@ -11,7 +11,9 @@ use std::{
     time::Duration,
 };
 
-use llem_core::energy::{Instrument, Mode, Request, Scope, Settings, measure, total};
+use llem_core::energy::{
+    EnergyReading, Flag, Instrument, Mode, Request, Scope, Settings, Verdict, measure, total,
+};
 use llem_meter::{Finding, Gpus, Instruments, Level, MeterOptions, now_ns};
 use tempfile::TempDir;
 
@@ -167,4 +169,51 @@ fn a_described_unit_that_cannot_be_opened_is_no_counter() {
     let (instruments, findings) = machine.discover();
     assert_eq!(instruments.devices()[0].instrument, Instrument::CpuTime);
     assert!(findings.iter().any(|finding| finding.subject == "rapl"), "{findings:?}");
+}
+
+#[test]
+fn a_counter_that_cannot_be_read_is_no_counter() {
+    let machine = Machine::new();
+    machine.zone("intel-rapl:0", "package-0");
+    let file = machine.0.path().join("class/powercap/intel-rapl:0/energy_uj");
+    fs::remove_file(&file).expect("it was there");
+    fs::create_dir(&file).expect("a folder in its place");
+    let (instruments, findings) = machine.discover();
+    assert_eq!(instruments.devices()[0].instrument, Instrument::CpuTime);
+    let finding = findings.iter().find(|it| it.subject == "rapl").expect("it is told");
+    assert!(finding.remedy.is_some(), "{finding:?}");
+}
+
+/// A window in the middle of which the counter runs no more and `then` happens to its folder.
+fn broken_in_the_middle(then: impl FnOnce(&Path)) -> EnergyReading {
+    let machine = Machine::new();
+    machine.zone("intel-rapl:0", "package-0");
+    let (recording, begin_ns) = machine.run(&[("intel-rapl:0", 100, 0)], || {
+        let (instruments, findings) = machine.discover();
+        assert_eq!(findings[0].level, Level::Good, "{findings:?}");
+        let recording = instruments.start(None);
+        thread::sleep(Duration::from_millis(500));
+        let begin_ns = now_ns();
+        thread::sleep(Duration::from_millis(1_000));
+        (recording, begin_ns)
+    });
+    then(&machine.0.path().join("class/powercap/intel-rapl:0"));
+    thread::sleep(Duration::from_millis(1_500));
+    let end_ns = now_ns();
+    thread::sleep(Duration::from_millis(500));
+    let request = Request { begin_ns, end_ns, mode: Mode::Running };
+    measure(&recording.stop(), request, &Settings::default()).readings.remove(0)
+}
+
+#[test]
+fn a_counter_that_stops_in_the_window_is_no_valid_figure() {
+    let reading = broken_in_the_middle(|_| ());
+    assert_ne!(reading.verdict, Verdict::Valid, "{reading:#?}");
+    assert!(reading.flags.contains(&Flag::CounterStuck), "{reading:#?}");
+}
+
+#[test]
+fn a_counter_that_vanishes_in_the_window_is_no_valid_figure() {
+    let reading = broken_in_the_middle(|folder| fs::remove_dir_all(folder).expect("it was there"));
+    assert_ne!(reading.verdict, Verdict::Valid, "{reading:#?}");
 }

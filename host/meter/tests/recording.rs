@@ -64,6 +64,10 @@ fn several_gpus_are_recorded_at_once_by_uuid_in_one_window() {
     };
     let (instruments, findings) = Instruments::discover(&options);
     assert_eq!(findings.len(), 3, "{findings:?}");
+    let given = ["GPU-2".to_owned()];
+    let some: Vec<String> =
+        instruments.start_with(&given).stop().into_iter().map(|it| it.device.id).collect();
+    assert_eq!(some, given);
     let recording = instruments.start(None);
     sleep(Duration::from_millis(1_200));
     let begin_ns = now_ns();

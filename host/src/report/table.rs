@@ -20,6 +20,9 @@ use crate::{
 /// Writes the tables to standard output.
 pub(crate) fn print_summary(summary: &Summary, results: &Path) {
     let mut text = format!("\n{}\n", experiments(summary));
+    if let Some(work) = work(summary) {
+        writeln!(text, "\n{work}").expect("writing to a string does not fail");
+    }
     text.push_str(&findings(summary));
     text.push_str(&notes(summary));
     writeln!(text, "results in {}", results.display()).expect("writing to a string does not fail");
@@ -174,6 +177,54 @@ fn experiments(summary: &Summary) -> Table {
     table
 }
 
+/// Figures of the work that a table has a column for where any experiment has them: heading, figure, factor, unit.
+const WORK: [(&str, &str, f64, &str); 5] = [
+    ("prefill energy above idle", "prefill_energy_joules", 1.0, "J"),
+    ("decode energy above idle", "decode_energy_joules", 1.0, "J"),
+    ("model FLOPs utilisation", "model_flops_utilization", 100.0, "%"),
+    ("tokens per joule", "output_tokens_per_joule", 1.0, ""),
+    ("CO2e", "co2e_kilograms", 1000.0, "g"),
+];
+
+/// What the energy was for: phases, utilisation and emissions, as far as any experiment has them.
+fn work(summary: &Summary) -> Option<Table> {
+    let is_known = |name: &str| summary.experiments.iter().any(|it| it.figures.contains_key(name));
+    let columns: Vec<_> = WORK.into_iter().filter(|(_, name, ..)| is_known(name)).collect();
+    // Tokens per joule alone say what energy per token says.
+    if !columns.iter().any(|(_, name, ..)| *name != "output_tokens_per_joule") {
+        return None;
+    }
+    let mut header = vec!["experiment"];
+    header.extend(columns.iter().map(|(title, ..)| *title));
+    let mut table = table(&header);
+    for it in &summary.experiments {
+        let mut row = vec![printable(&it.label)];
+        row.extend(columns.iter().map(|(_, name, factor, unit)| {
+            it.figures
+                .get(*name)
+                .map_or_else(|| "-".to_owned(), |figure| shown(&times(figure, *factor), unit))
+        }));
+        table.add_row(row);
+    }
+    for column in 1..header.len() {
+        let column = table.column_mut(column).expect("a column for each heading");
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    Some(table)
+}
+
+/// A figure in another unit.
+fn times(figure: &FigureSummary, factor: f64) -> FigureSummary {
+    let mut figure = figure.clone();
+    figure.statistics.mean *= factor;
+    if let Some(estimate) = &mut figure.statistics.estimate {
+        estimate.point *= factor;
+        estimate.interval.low *= factor;
+        estimate.interval.high *= factor;
+    }
+    figure
+}
+
 fn figure(of: &ExperimentSummary, name: &str, unit: &str) -> String {
     of.figures.get(name).map_or_else(|| "-".to_owned(), |it| shown(it, unit))
 }
@@ -195,7 +246,7 @@ fn with_interval(it: &Statistics, unit: &str) -> String {
 fn scaled(value: f64, unit: &str) -> String {
     const PREFIXES: [(f64, &str); 4] = [(1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n")];
     let fits = |(factor, _): &&(f64, &str)| value.abs() >= *factor;
-    let (factor, prefix) = if unit.is_empty() || value == 0.0 {
+    let (factor, prefix) = if matches!(unit, "" | "%") || value == 0.0 {
         (1.0, "")
     } else {
         *PREFIXES.iter().find(fits).unwrap_or(&PREFIXES[3])

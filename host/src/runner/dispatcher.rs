@@ -104,7 +104,8 @@ pub(crate) fn run(
         keep(results, &result)?;
         state.add(place, &result.record, emit);
         if state.agenda.left() > 0 {
-            rest(planned.study.measure().rest, bench, planned.trial_id(place), emit);
+            let gpus = &result.record.engine.gpus;
+            rest(planned.study.measure().rest, bench, gpus, planned.trial_id(place), emit);
         }
     }
     if let Some(kept) = kept {

@@ -35,8 +35,14 @@ const SETTLED: Criterion = Criterion {
     temperature_range_celsius: 1,
 };
 
-/// Rests after a trial.
-pub(super) fn rest(wanted: Rest, bench: &Bench<'_>, trial: TrialId, emit: Emit<'_>) {
+/// Rests after a trial whose engine saw these GPUs.
+pub(super) fn rest(
+    wanted: Rest,
+    bench: &Bench<'_>,
+    gpus: &[String],
+    trial: TrialId,
+    emit: Emit<'_>,
+) {
     match wanted {
         Rest::Duration(Duration::ZERO) => (),
         // Without an instrument that sees idle power there is nothing to wait for.
@@ -50,13 +56,13 @@ pub(super) fn rest(wanted: Rest, bench: &Bench<'_>, trial: TrialId, emit: Emit<'
         }
         Rest::Auto => {
             emit(Event::PhaseStarted { trial, phase: Phase::Rest });
-            until_settled(bench);
+            until_settled(bench, gpus);
         }
     }
 }
 
-fn until_settled(bench: &Bench<'_>) {
-    let recording = bench.instruments.start(None);
+fn until_settled(bench: &Bench<'_>, gpus: &[String]) {
+    let recording = bench.instruments.start_with(gpus);
     let started = Instant::now();
     while started.elapsed() < LONGEST && !bench.cancel.is_wanted() {
         thread::sleep(LOOK);

@@ -1,7 +1,9 @@
 //! An engine that is kept between trials, so that those that differ only in requests share it.
 
 use llem_core::{
+    account::CarriedBare,
     backend::{Drive, LaunchPlan, Role, Step},
+    energy::Baseline,
     event::Phase,
     record::{SharedEngine, TrialId},
     study::NEVER_SHARED,
@@ -17,6 +19,8 @@ pub(super) struct Kept {
     pub(super) engine: Engine,
     /// Seconds from its start to readiness.
     pub(super) load_seconds: f64,
+    /// Idle power before it was started, once that is known.
+    bare: Vec<Baseline>,
     started: Started,
 }
 
@@ -45,7 +49,7 @@ impl Kept {
             trial: trial.id.clone(),
             served: 0,
         };
-        Self { engine, load_seconds: 0.0, started }
+        Self { engine, load_seconds: 0.0, bare: Vec::new(), started }
     }
 
     /// Whether it runs and is what a trial needs. The plugin's plans are compared as well, because
@@ -66,6 +70,22 @@ impl Kept {
     pub(super) fn turn_to(&mut self, trial: &Trial) {
         self.started.served += 1;
         self.engine.turn_to(&trial.launch);
+    }
+
+    /// Takes what the trial that it was started for found without an engine.
+    pub(super) fn remember(&mut self, bare: &[Baseline]) {
+        if self.started.served == 0 {
+            self.bare = bare.to_vec();
+        }
+    }
+
+    /// What the device idled at before this engine ran, for a trial that can't observe it.
+    pub(super) fn carried(&self) -> Option<CarriedBare> {
+        let is_later = self.started.served > 0 && !self.bare.is_empty();
+        is_later.then(|| CarriedBare {
+            trial: self.started.trial.clone(),
+            baselines: self.bare.clone(),
+        })
     }
 
     /// For the record; none for the trial that it was started for.

@@ -8,12 +8,12 @@ use std::{
 
 use llem_core::{
     account::Basis,
-    backend::{Config, Context, LaunchPlan, Mode, Observation, Value},
+    backend::{Config, Context, LaunchPlan, Mode, Observation, Role, Value},
     energy::{Series, Settings},
     event::{Event, Phase},
     latency::{RequestLog, Slo},
     record::{EngineReport, FORMAT, Measured, Outcome, Record, Site, TrialId},
-    study::{MeasureSettings, Traffic, Workload as WorkloadSettings},
+    study::{Baseline as Wanted, MeasureSettings, Traffic, Workload as WorkloadSettings},
     units::Watts,
     workload::Workload,
 };
@@ -51,6 +51,16 @@ pub(crate) struct Trial {
     pub(crate) slo: Option<Slo>,
     pub(crate) measure: MeasureSettings,
     pub(crate) seed: u64,
+}
+
+impl Trial {
+    /// The GPUs that its engine sees, by UUID: only these count.
+    pub(super) fn gpus(&self) -> &[String] {
+        let host = &self.backend.environment.host;
+        let mut steps = self.launch.steps.iter();
+        let subject = steps.find(|it| matches!(it.role, Role::Subject(_)));
+        subject.map_or(&host.gpus, |step| host.gpus_of(step))
+    }
 }
 
 /// What all trials of a run share.
@@ -116,7 +126,7 @@ pub(super) fn run(
         if running.is_none() { strangers(&bench.instruments.occupied()) } else { Vec::new() };
     let started_at = jiff::Timestamp::now().to_string();
     let clock = Instant::now();
-    let recording = bench.instruments.start(None);
+    let recording = bench.instruments.start_with(trial.gpus());
     let mut attempt = Attempt {
         trial,
         bench,
@@ -232,6 +242,7 @@ impl Attempt<'_> {
     ) -> (Outcome, EngineReport) {
         let mut report = EngineReport {
             planned: plain(&self.trial.launch.effective),
+            gpus: self.trial.gpus().to_vec(),
             ..EngineReport::default()
         };
         // With an engine that runs already there is no bare device to observe.
@@ -266,8 +277,14 @@ impl Attempt<'_> {
         }
         report.command = own.engine.command();
         report.shared = own.report();
+        if self.trial.measure.baseline == Wanted::Bare {
+            self.basis.carried = own.carried();
+        }
         let measured = self.measure(&mut own, &mut report);
         report.image = own.engine.image();
+        if let Ok(measured) = &measured {
+            own.remember(&measured.baselines_bare);
+        }
         let goes_on = keep && measured.is_ok() && own.engine.check_alive(Phase::Stop).is_ok();
         let log = if goes_on {
             let log = own.engine.log_so_far();

@@ -10,6 +10,8 @@ use crate::{
         StepSource, attribute, steps_from_arrivals, steps_from_engine,
     },
     latency::{Request, RequestLog},
+    stats::Sample,
+    units::{Joules, count},
 };
 
 /// A window's energy of one device by phase.
@@ -19,8 +21,34 @@ pub struct PhaseRecord {
     pub device: String,
     /// Attributed energies: statistics, no measurement.
     pub attribution: Option<Attribution>,
+    /// How the attributed energy differs from request to request; absent together with the phases.
+    #[serde(default)]
+    pub requests: Option<RequestSpread>,
     /// Why there are none.
     pub reason: Option<String>,
+}
+
+/// Energies of single requests, idle energy while they were in work included: attributed, not measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RequestSpread {
+    /// Requests whose work lies wholly in the attributed interval.
+    pub requests: u64,
+    /// Their mean.
+    pub mean_joules: Joules,
+    /// Half of them took less.
+    pub p50_joules: Joules,
+    /// Nine in ten took less.
+    pub p90_joules: Joules,
+    /// 99 in a hundred took less.
+    pub p99_joules: Joules,
+}
+
+/// What requests did, as far as it is known.
+struct Steps {
+    all: Vec<Step>,
+    source: StepSource,
+    /// From when to when each request was in work.
+    spans: Vec<(u64, u64)>,
 }
 
 /// Attributes the energies of a window's GPUs.
@@ -32,19 +60,26 @@ pub(super) fn of(
 ) -> Vec<PhaseRecord> {
     let measured =
         |it: &&EnergyReading| it.scope == Scope::GpuBoard && it.instrument != Instrument::CpuTime;
-    let mut steps: Option<(Vec<Step>, StepSource)> = None;
+    let mut steps: Option<Steps> = None;
     let one = |reading: &EnergyReading| {
-        let (all, source) = steps.get_or_insert_with(|| steps_of(log));
+        let all = steps.get_or_insert_with(|| steps_of(log));
         let found = series
             .iter()
             .find(|it| it.device.id == reading.device)
             .ok_or_else(|| "the device has no series".to_owned())
-            .and_then(|series| attributed(reading, series, (all, *source), seed));
-        let (attribution, reason) = match found {
-            Ok(found) => (Some(found), None),
-            Err(reason) => (None, Some(reason)),
-        };
-        PhaseRecord { device: reading.device.clone(), attribution, reason }
+            .and_then(|series| attributed(reading, series, all, seed));
+        let device = reading.device.clone();
+        match found {
+            Ok(mut found) => {
+                let requests = spread(&found, &all.spans);
+                // A request's part can be derived again from the raw data; there may be very many.
+                found.requests = Vec::new();
+                PhaseRecord { device, attribution: Some(found), requests, reason: None }
+            }
+            Err(reason) => {
+                PhaseRecord { device, attribution: None, requests: None, reason: Some(reason) }
+            }
+        }
     };
     readings.iter().filter(measured).map(one).collect()
 }
@@ -52,7 +87,7 @@ pub(super) fn of(
 fn attributed(
     reading: &EnergyReading,
     series: &Series,
-    (steps, source): (&[Step], StepSource),
+    known: &Steps,
     seed: u64,
 ) -> Result<Attribution, String> {
     if matches!(reading.method, None | Some(Method::Samples | Method::AveragePower)) {
@@ -61,22 +96,40 @@ fn attributed(
     let idle = reading.net_context.as_ref().map(|it| it.baseline_power_watts);
     let idle = idle.ok_or("attribution needs the idle power with the engine loaded")?;
     let window = reading.window;
-    let near: Vec<Step> = steps
+    let near: Vec<Step> = known
+        .all
         .iter()
         .filter(|it| it.end_ns > window.begin_ns && it.begin_ns < window.end_ns)
         .cloned()
         .collect();
-    let mut found = attribute(series, window, idle, (&near, source), seed)
-        .map_err(|error| error.to_string())?;
-    // A request's part can be derived again from the raw data; there may be very many.
-    found.requests = Vec::new();
-    Ok(found)
+    attribute(series, window, idle, (&near, known.source), seed).map_err(|error| error.to_string())
+}
+
+/// The energies of the requests that were in work in the attributed interval only.
+fn spread(found: &Attribution, spans: &[(u64, u64)]) -> Option<RequestSpread> {
+    found.decode?;
+    let window = found.window;
+    let whole = found
+        .requests
+        .iter()
+        .zip(spans)
+        .filter(|(_, (begin, end))| *begin >= window.begin_ns && *end <= window.end_ns)
+        .map(|(it, _)| (it.dynamic_joules + it.static_joules).get());
+    let sample = Sample::new(whole.collect()).ok()?;
+    let at = |share| Joules::new(sample.quantile(share));
+    Some(RequestSpread {
+        requests: count(sample.values().len()),
+        mean_joules: Joules::new(sample.mean()),
+        p50_joules: at(0.5),
+        p90_joules: at(0.9),
+        p99_joules: at(0.99),
+    })
 }
 
 /// The engine's own steps where it told them, else what the times of tokens let one infer.
-fn steps_of(log: &RequestLog) -> (Vec<Step>, StepSource) {
+fn steps_of(log: &RequestLog) -> Steps {
     if log.steps.is_empty() {
-        return (arrivals(log), StepSource::RequestLog);
+        return arrivals(log);
     }
     let of = |request: &Request| {
         Some(Progress {
@@ -86,11 +139,17 @@ fn steps_of(log: &RequestLog) -> (Vec<Step>, StepSource) {
             last_token_ns: request.last_token_ns?,
         })
     };
+    let known = |it: &&Request| of(it).is_some();
+    let spans = log.requests.iter().filter(known).map(|it| (it.scheduled_ns, it.end_ns));
     let requests: Vec<Progress> = log.requests.iter().filter_map(of).collect();
-    (steps_from_engine(&log.steps, &requests), StepSource::Engine)
+    Steps {
+        all: steps_from_engine(&log.steps, &requests),
+        source: StepSource::Engine,
+        spans: spans.collect(),
+    }
 }
 
-fn arrivals(log: &RequestLog) -> Vec<Step> {
+fn arrivals(log: &RequestLog) -> Steps {
     let of = |request: &Request| {
         let first = request.first_token_ns?;
         Some(Arrivals {
@@ -100,7 +159,12 @@ fn arrivals(log: &RequestLog) -> Vec<Step> {
         })
     };
     let requests: Vec<Arrivals> = log.requests.iter().filter_map(of).collect();
-    steps_from_arrivals(&requests)
+    let last = |it: &Arrivals| it.token_ns.last().copied().unwrap_or(it.begin_ns);
+    Steps {
+        all: steps_from_arrivals(&requests),
+        source: StepSource::RequestLog,
+        spans: requests.iter().map(|it| (it.begin_ns, last(it))).collect(),
+    }
 }
 
 /// When each token came; between the first and the last evenly, where nobody saw them.
@@ -135,8 +199,9 @@ mod tests {
             ..Request::scheduled(0, 0)
         };
         let mut log = RequestLog { requests: vec![request], ..RequestLog::default() };
-        let (inferred, source) = steps_of(&log);
-        assert_eq!((inferred.len(), source), (4, StepSource::RequestLog));
+        let inferred = steps_of(&log);
+        assert_eq!((inferred.all.len(), inferred.source), (4, StepSource::RequestLog));
+        assert_eq!(inferred.spans, [(0, 40)]);
         let step = |begin_ns, end_ns, prefill_tokens, decode_tokens| EngineStep {
             begin_ns,
             end_ns,
@@ -145,11 +210,44 @@ mod tests {
             running: 1,
         };
         log.steps = vec![step(4, 10, 8, 1), step(10, 40, 0, 3)];
-        let (told, source) = steps_of(&log);
+        let Steps { all: told, source, .. } = steps_of(&log);
         assert_eq!(source, StepSource::Engine);
         // The time before the engine began with the prompt is no prefill.
         let spans: Vec<(u64, u64)> = told.iter().map(|it| (it.begin_ns, it.end_ns)).collect();
         assert_eq!(spans, [(4, 10), (10, 40)]);
+    }
+
+    #[test]
+    fn only_requests_that_lie_within_the_interval_have_an_energy_of_their_own() {
+        let share = |joules| crate::energy::PhaseShare {
+            energy_joules: Joules::new(joules),
+            interval_joules: [Joules::new(joules); 2],
+        };
+        let part = |dynamic, still| crate::energy::RequestEnergy {
+            dynamic_joules: Joules::new(dynamic),
+            static_joules: Joules::new(still),
+        };
+        let mut found = Attribution {
+            window: crate::energy::Window { begin_ns: 10, end_ns: 50 },
+            source: StepSource::Engine,
+            energy_joules: Joules::new(100.0),
+            static_joules: Joules::new(40.0),
+            unattributed_joules: Joules::new(0.0),
+            prefill: Some(share(20.0)),
+            decode: Some(share(40.0)),
+            reason: None,
+            coefficients: Vec::new(),
+            held_out_r_squared: 0.9,
+            held_out_relative_error: 0.1,
+            closure: 0.0,
+            requests: vec![part(1.0, 1.0), part(8.0, 2.0), part(16.0, 4.0)],
+        };
+        let spread_of = |found: &Attribution| spread(found, &[(5, 20), (10, 30), (20, 50)]);
+        let spread = spread_of(&found).expect("two requests lie within");
+        assert_eq!((spread.requests, spread.mean_joules.get()), (2, 15.0));
+        assert_eq!((spread.p50_joules.get(), spread.p90_joules.get()), (15.0, 19.0));
+        found.decode = None;
+        assert_eq!(spread_of(&found), None);
     }
 
     #[test]

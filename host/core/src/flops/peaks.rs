@@ -96,6 +96,40 @@ impl Peak {
 mod tests {
     use super::*;
 
+    /// Multiprocessors, dense operations in FP16 of a multiprocessor's tensor cores in a clock, and boost clock in MHz, by
+    /// the same documents: an own way to the same peak. Peaks in FP32 are 2 for each of 64 or 128 cores.
+    const UNITS: &[(&str, f64, f64, f64)] = &[
+        ("NVIDIA H100 80GB HBM3", 132.0, 4096.0, 1830.0),
+        ("NVIDIA H100 PCIe", 114.0, 4096.0, 1620.0),
+        ("NVIDIA H200", 132.0, 4096.0, 1830.0),
+        ("NVIDIA A100-SXM4-80GB", 108.0, 2048.0, 1410.0),
+        ("NVIDIA A100 80GB PCIe", 108.0, 2048.0, 1410.0),
+        ("NVIDIA A100-SXM4-40GB", 108.0, 2048.0, 1410.0),
+        ("NVIDIA L4", 58.0, 1024.0, 2040.0),
+        ("NVIDIA L40S", 142.0, 1024.0, 2520.0),
+        ("NVIDIA A10", 72.0, 1024.0, 1695.0),
+        ("Tesla T4", 40.0, 1024.0, 1590.0),
+        ("Tesla V100-SXM2-16GB", 80.0, 1024.0, 1530.0),
+        ("NVIDIA GeForce RTX 4090", 128.0, 512.0, 2520.0),
+        ("NVIDIA GeForce RTX 3090", 82.0, 512.0, 1695.0),
+    ];
+
+    #[test]
+    fn every_peak_follows_from_units_and_clock() {
+        for device in &TABLE.device {
+            let (_, units, per_clock, megahertz) = UNITS
+                .iter()
+                .find(|(name, ..)| device.names.iter().any(|it| it == name))
+                .unwrap_or_else(|| panic!("{:?} has no units here", device.names));
+            let expected = units * per_clock * megahertz * 1e6;
+            let stated = device.fp16.expect("all have tensor cores");
+            assert!((stated / expected - 1.0).abs() < 0.015, "{:?}: {expected}", device.names);
+            // Where they are supported, BF16 is as fast and FP8 twice as fast.
+            assert!(device.bf16.is_none_or(|it| it.total_cmp(&stated).is_eq()), "{device:?}");
+            assert!(device.fp8.is_none_or(|it| (it / stated - 2.0).abs() < 0.03), "{device:?}");
+        }
+    }
+
     #[test]
     fn names_are_unique_and_every_row_has_a_source() {
         let mut names: Vec<&String> = TABLE.device.iter().flat_map(|peak| &peak.names).collect();
