@@ -194,7 +194,7 @@ fn broken_in_the_middle(then: impl FnOnce(&Path)) -> EnergyReading {
         let recording = instruments.start(None);
         thread::sleep(Duration::from_millis(500));
         let begin_ns = now_ns();
-        thread::sleep(Duration::from_millis(1_000));
+        thread::sleep(Duration::from_secs(1));
         (recording, begin_ns)
     });
     then(&machine.0.path().join("class/powercap/intel-rapl:0"));
@@ -208,7 +208,7 @@ fn broken_in_the_middle(then: impl FnOnce(&Path)) -> EnergyReading {
 #[test]
 fn a_counter_that_stops_in_the_window_is_no_valid_figure() {
     let reading = broken_in_the_middle(|_| ());
-    assert_ne!(reading.verdict, Verdict::Valid, "{reading:#?}");
+    assert_eq!((reading.verdict, reading.energy_joules), (Verdict::Invalid, None));
     assert!(reading.flags.contains(&Flag::CounterStuck), "{reading:#?}");
 }
 

@@ -4,7 +4,7 @@
 //! Nothing is corrected here: a curve that cannot be used is refused with the reason.
 
 use super::{
-    Component, Flag, Method, Series, Window,
+    Component, Flag, Instrument, Method, Series, Window,
     budget::{LAG_HALF_WIDTH, rectangular},
     check::Unusable,
     clockwork::place,
@@ -109,6 +109,19 @@ impl<'a> Curve<'a> {
         }
         if self.time[from..=to].windows(2).any(|pair| pair[1] - pair[0] > self.still()) {
             return Err(Unusable::Stuck);
+        }
+        // A counter that is read at regular times has a tick for each read, also where it stands still; processor time
+        // may do so.
+        if self.series.device.instrument == Instrument::CpuTime {
+            return Ok(());
+        }
+        let mut since = from;
+        for i in from..=to {
+            if self.energy[i] > self.energy[since] {
+                since = i;
+            } else if self.time[i] - self.time[since] > self.still() {
+                return Err(Unusable::Stuck);
+            }
         }
         Ok(())
     }
