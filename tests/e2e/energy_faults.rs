@@ -209,7 +209,10 @@ fn a_healthy_gpu_is_valid_and_right() {
     let ran = Ran::of("healthy");
     ran.is("valid", Some("counter_guard"), &[]);
     ran.is_right();
-    assert_eq!(ran.record["warnings"].as_array().map(Vec::len), Some(0), "{:#}", ran.record);
+    // What the simulated device holds in memory from the start is no matter of energy.
+    let warnings = ran.record["warnings"].as_array().expect("a list");
+    let is_of_memory = |it: &Value| it.to_string().contains("before the engine started");
+    assert!(warnings.iter().all(is_of_memory), "{warnings:?}");
 }
 
 #[test]
