@@ -51,7 +51,7 @@ pub struct Basis {
 }
 
 /// Idle power without an engine, observed by the trial that a shared engine was started for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CarriedBare {
     /// That trial.
     pub trial: TrialId,

@@ -29,7 +29,7 @@ pub struct PhaseRecord {
 }
 
 /// Energies of single requests, idle energy while they were in work included: attributed, not measured.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestSpread {
     /// Requests whose work lies wholly in the attributed interval.
     pub requests: u64,
