@@ -15,6 +15,7 @@
 //! # Ok::<(), llem::results::ResultsError>(())
 //! ```
 
+mod boards;
 mod columns;
 mod comparison;
 mod effects;
@@ -26,6 +27,7 @@ mod schema;
 mod set;
 mod summary;
 
+pub use boards::Boards;
 pub use columns::{Column, column};
 pub use comparison::{Comparison, Difference, Ratio, compare};
 pub use effects::{Effect, Interaction, Level};

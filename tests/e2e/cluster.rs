@@ -1,5 +1,14 @@
 //! What can be seen of clusters without one; `tests/slurm` has a real one.
 
+use std::{fs, path::PathBuf};
+
+use llem_fake_nvml::{Config, GpuConfig, library_path};
+use llem_tests::{
+    Answer, Workspace,
+    fake_slurm::{State, install, see},
+};
+use serde_json::Value;
+
 use crate::{small_study, workspace};
 
 #[test]
@@ -49,4 +58,76 @@ fn a_directory_that_is_no_shard_is_named() {
     let answer = workspace.llem(&["run", "study.toml", "--shard", "nowhere"]);
     assert_eq!(answer.code, Some(2));
     assert!(answer.stderr.contains("nowhere/shard.json"), "{}", answer.stderr);
+}
+
+/// A shard of one trial that takes a GPU, on a machine that has two.
+fn shard_with_gpus(gpus: Vec<GpuConfig>) -> (Workspace, PathBuf) {
+    let workspace = workspace();
+    fs::copy(library_path(), workspace.path().join("libnvidia-ml.so.1")).expect("a copy");
+    let config = Config { gpus, ..Config::default() };
+    workspace.write("gpus.json", &serde_json::to_string(&config).expect("plain data"));
+    install(workspace.path(), env!("CARGO_BIN_EXE_fake-slurm"), &State::new(0, 1.0, false))
+        .expect("writable");
+    workspace.write("study.toml", &small_study("[executor]\nkind = \"slurm\""));
+    let mut command = workspace.command(&["run", "study.toml", "--detach"]);
+    see(&mut command, workspace.path());
+    let answer = Answer::of(&command.output().expect("it starts"));
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    let directory = workspace.results().join("shards/000000");
+    let file = directory.join("shard.json");
+    let mut shard: Value =
+        serde_json::from_slice(&fs::read(&file).expect("it is there")).expect("it is whole");
+    // The engine takes none; what is checked is what a task does with those that it is given.
+    shard["gpus"] = 1.into();
+    fs::write(file, shard.to_string()).expect("writable");
+    (workspace, directory)
+}
+
+fn task(workspace: &Workspace, directory: &std::path::Path) -> Answer {
+    let output = workspace
+        .command(&["run", "study.toml", "--shard", &directory.display().to_string()])
+        .env("LD_LIBRARY_PATH", workspace.path())
+        .env("LLEM_FAKE_NVML", workspace.path().join("gpus.json"))
+        .env("CUDA_VISIBLE_DEVICES", "1")
+        .output();
+    Answer::of(&output.expect("it starts"))
+}
+
+/// The one attempt of a shard.
+fn attempt(directory: &std::path::Path) -> PathBuf {
+    let entries =
+        fs::read_dir(directory).expect("it is there").map(|it| it.expect("readable").path());
+    entries.into_iter().find(|it| it.is_dir()).expect("an attempt")
+}
+
+fn read(path: PathBuf) -> Value {
+    serde_json::from_slice(&fs::read(path).expect("it is there")).expect("it is whole")
+}
+
+#[test]
+fn a_task_meters_the_gpu_that_it_was_given_and_names_it() {
+    let gpu = |uuid: &str| GpuConfig { uuid: uuid.to_owned(), ..GpuConfig::default() };
+    let (workspace, directory) = shard_with_gpus(vec![gpu("GPU-one"), gpu("GPU-two")]);
+    let answer = task(&workspace, &directory);
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    let attempt = attempt(&directory);
+    let records = workspace.records_of(&attempt);
+    assert_eq!(records[0]["site"]["boards"], serde_json::json!(["GPU-two"]));
+    assert_eq!(read(attempt.join("task.json"))["idle"][0]["board"], "GPU-two");
+    assert_eq!(read(attempt.join("done.json"))["blocks"], serde_json::json!([0]));
+    // Another task of the shard finds it done.
+    assert_eq!(task(&workspace, &directory).code, Some(0));
+    assert_eq!(fs::read_dir(&directory).expect("it is there").count(), 2);
+}
+
+#[test]
+fn a_task_refuses_a_gpu_that_others_use() {
+    let used = GpuConfig { uuid: "GPU-two".to_owned(), processes: vec![1], ..GpuConfig::default() };
+    let (workspace, directory) = shard_with_gpus(vec![GpuConfig::default(), used]);
+    let answer = task(&workspace, &directory);
+    assert_eq!(answer.code, Some(3), "{}", answer.stderr);
+    assert!(answer.stderr.contains("1 other processes use the GPU GPU-two"), "{}", answer.stderr);
+    let refusal = read(attempt(&directory).join("refused.json"));
+    assert_eq!(refusal["is_of_node"], true);
+    assert!(workspace.records_of(&attempt(&directory)).is_empty());
 }

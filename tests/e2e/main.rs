@@ -22,6 +22,7 @@ mod plugin;
 mod report;
 mod results;
 mod resume;
+mod simulation;
 mod statistics;
 mod traffic;
 

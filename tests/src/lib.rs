@@ -1,5 +1,6 @@
 //! Harness shared by the end-to-end tests.
 
+pub mod fake_slurm;
 pub mod schema;
 pub mod slurm;
 pub mod synthetic;

@@ -32,7 +32,7 @@ pub struct Synthetic {
 }
 
 /// The record that the others are made from: one that an H100 gave.
-fn template() -> Record {
+pub(crate) fn template() -> Record {
     let journal = include_str!("../fixtures/h100/pytorch-batch/journal.jsonl");
     let line =
         journal.lines().find(|it| it.contains("\"entry\":\"record\"")).expect("it has records");
@@ -297,12 +297,12 @@ fn scale(distribution: &mut Option<Distribution>, by: f64) {
 }
 
 /// One journal line with its checksum.
-fn append(journal: &mut impl Write, json: &str) -> io::Result<()> {
+pub(crate) fn append(journal: &mut impl Write, json: &str) -> io::Result<()> {
     let sum = blake3::hash(json.as_bytes()).to_hex();
     writeln!(journal, "{} {json}", &sum[..16])
 }
 
-fn hash(words: &[u64]) -> u64 {
+pub(crate) fn hash(words: &[u64]) -> u64 {
     let bytes: Vec<u8> = words.iter().flat_map(|it| it.to_le_bytes()).collect();
     let hash = blake3::hash(&bytes);
     u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("eight bytes"))

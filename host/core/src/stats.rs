@@ -3,6 +3,7 @@
 //! Every function takes plain numbers and a seed where it draws; nothing here knows energy, studies
 //! or how results are shown.
 
+pub mod boards;
 pub mod compare;
 pub mod confidence;
 pub mod drift;

@@ -36,6 +36,8 @@ use crate::{
 
 /// How often it is looked whether the user wants to stop.
 const LOOK: Duration = Duration::from_millis(50);
+/// Blocks that wait in memory before they are merged.
+const MERGED_AT_ONCE: usize = 500;
 /// A task that the queue has not shown this often has ended.
 const MISSING: u32 = 2;
 
@@ -119,7 +121,6 @@ pub(crate) fn run(
         next_block: 0,
         next_repeat: 0,
         outcome: Outcome::default(),
-        twice: 0,
         is_unreachable: false,
         emit,
     };
@@ -146,8 +147,6 @@ struct Controller<'a> {
     next_block: u32,
     next_repeat: u32,
     outcome: Outcome,
-    /// Blocks that were run more than once to their end.
-    twice: u32,
     /// The scheduler did not answer last time.
     is_unreachable: bool,
     emit: &'a mut dyn FnMut(Event),
@@ -388,46 +387,25 @@ impl Controller<'_> {
         active
     }
 
+    /// Reads what is new of these shards, and merges the blocks that are complete.
     fn read(&mut self, active: Vec<usize>) -> Result<(), Failure> {
+        let mut blocks = Vec::new();
         for at in active {
             let shard = &mut self.shards[at];
-            if shard.is_settled() {
-                continue;
+            if !shard.is_settled() {
+                attempts::discover(&shard.directory, &mut shard.attempts);
+                shard.attempts.iter_mut().for_each(attempts::Attempt::refresh);
+                blocks.extend(take_complete(shard));
             }
-            attempts::discover(&shard.directory, &mut shard.attempts);
-            shard.attempts.iter_mut().for_each(attempts::Attempt::refresh);
-            self.merge_complete(at)?;
+            if blocks.len() >= MERGED_AT_ONCE {
+                self.take_over(std::mem::take(&mut blocks))?;
+            }
         }
-        Ok(())
+        self.take_over(blocks)
     }
 
-    /// Merges the blocks that are complete in some attempt, the first such attempt of each.
-    fn merge_complete(&mut self, at: usize) -> Result<(), Failure> {
-        for block in 0..self.shards[at].plan.blocks.len() {
-            if self.shards[at].merged[block] {
-                continue;
-            }
-            let shard = &mut self.shards[at];
-            let (number, trials) = &shard.plan.blocks[block];
-            let Some(attempt) = shard.attempts.iter_mut().find(|it| it.has_block(*number, trials))
-            else {
-                continue;
-            };
-            let (path, records) = (attempt.path.clone(), attempt.take(trials));
-            shard.merged[block] = true;
-            self.take_over(&path, records)?;
-        }
-        let shard = &mut self.shards[at];
-        if shard.merged.iter().all(|it| *it) {
-            shard.status = Status::Complete;
-            let (shard, twice) = (&self.shards[at], &mut self.twice);
-            *twice += duplicates(shard);
-        }
-        Ok(())
-    }
-
-    fn take_over(&mut self, attempt: &Path, records: Vec<Record>) -> Result<(), Failure> {
-        for record in self.merger.add(attempt, records).map_err(|it| unmerged(&it))? {
+    fn take_over(&mut self, blocks: Vec<(PathBuf, Vec<Record>)>) -> Result<(), Failure> {
+        for record in self.merger.add(blocks).map_err(|it| unmerged(&it))? {
             self.progress.add(&record);
             if record.is_completed() {
                 self.outcome.completed += 1;
@@ -513,8 +491,8 @@ impl Controller<'_> {
             let Some(best) = shard.attempts.iter_mut().max_by_key(|it| has(it)) else {
                 return Ok(());
             };
-            let (path, records) = (best.path.clone(), best.take(trials));
-            self.take_over(&path, records)?;
+            let kept = (best.path.clone(), best.take(trials));
+            self.take_over(vec![kept])?;
         }
         Ok(())
     }
@@ -543,10 +521,18 @@ impl Controller<'_> {
         // Repeats of what can't work are not owed.
         let owed = missing.filter(|it| !self.progress.has_enough(&it.experiment)).count();
         self.outcome.left = count(owed);
-        if self.twice > 0 {
+        // What was tried again may have run on.
+        let mut twice = 0;
+        for shard in self.shards.iter_mut().filter(|it| it.ended > 0 || it.attempts.len() > 1) {
+            attempts::discover(&shard.directory, &mut shard.attempts);
+            for attempt in &mut shard.attempts {
+                attempt.refresh();
+            }
+            twice += duplicates(shard);
+        }
+        if twice > 0 {
             self.warn(format!(
-                "{} blocks were run twice; the first complete one of each is kept",
-                self.twice
+                "{twice} blocks were run twice; the first complete one of each is kept"
             ));
         }
         (self.emit)(Event::StudyFinished {
@@ -565,6 +551,22 @@ impl Controller<'_> {
     fn warn(&mut self, message: String) {
         (self.emit)(Event::Warning { message });
     }
+}
+
+/// The blocks of a shard that have become complete, each from the first such attempt.
+fn take_complete(shard: &mut ShardState) -> Vec<(PathBuf, Vec<Record>)> {
+    let mut blocks = Vec::new();
+    for (merged, (number, trials)) in shard.merged.iter_mut().zip(&shard.plan.blocks) {
+        let complete = |it: &&mut attempts::Attempt| it.has_block(*number, trials);
+        if !*merged && let Some(attempt) = shard.attempts.iter_mut().find(complete) {
+            blocks.push((attempt.path.clone(), attempt.take(trials)));
+            *merged = true;
+        }
+    }
+    if shard.merged.iter().all(|it| *it) {
+        shard.status = Status::Complete;
+    }
+    blocks
 }
 
 /// Complete executions of blocks beyond the first.

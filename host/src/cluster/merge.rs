@@ -9,10 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use llem_core::record::{Record, TrialId};
-use serde_json::Value;
-
 use crate::store::{Entry, Results, ResultsError};
+use llem_core::record::{Record, TrialId};
 
 /// Directories of raw data; their entries are named after trials.
 const RAW: [&str; 4] = ["logs", "requests", "series", "server"];
@@ -37,24 +35,29 @@ impl<'a> Merger<'a> {
         self.merged.contains(trial)
     }
 
-    /// Takes over records of an attempt that are not there yet, and gives them back.
+    /// Takes over records of attempts that are not there yet, and gives them back.
     pub(super) fn add(
         &mut self,
-        attempt: &Path,
-        records: Vec<Record>,
+        blocks: Vec<(PathBuf, Vec<Record>)>,
     ) -> Result<Vec<Record>, ResultsError> {
-        let fresh: Vec<Record> = records.into_iter().filter(|it| !self.has(&it.trial)).collect();
-        let names = trial_names(&fresh);
-        let to = self.results.path().to_owned();
-        for (from, to) in raw(attempt, &to, &names) {
-            move_entry(&from, &to)?;
+        let mut all = Vec::new();
+        for (attempt, records) in blocks {
+            let fresh: Vec<Record> =
+                records.into_iter().filter(|it| !self.has(&it.trial)).collect();
+            for (from, to) in raw(&attempt, self.results.path(), &trial_names(&fresh)) {
+                move_entry(&from, &to)?;
+            }
+            self.describe(&attempt, &fresh)?;
+            self.merged.extend(fresh.iter().map(|it| it.trial.clone()));
+            all.extend(fresh);
         }
-        self.describe(attempt, &fresh)?;
+        // One write for all of them: to wait for the disk is what costs.
         let entries: Vec<Entry> =
-            fresh.iter().map(|it| Entry::Record(Box::new(it.clone()))).collect();
-        self.results.append_all(&entries)?;
-        self.merged.extend(fresh.iter().map(|it| it.trial.clone()));
-        Ok(fresh)
+            all.iter().map(|it| Entry::Record(Box::new(it.clone()))).collect();
+        if !entries.is_empty() {
+            self.results.append_all(&entries)?;
+        }
+        Ok(all)
     }
 
     /// Describes the machine of these records in `nodes/`, if it is a new one; the first is the study's environment.
@@ -66,11 +69,14 @@ impl<'a> Merger<'a> {
         };
         let nodes = self.results.path().join("nodes");
         fs::create_dir_all(&nodes).map_err(io(&nodes))?;
-        let environment: Value = Results::read_json(attempt, "environment.json")?;
+        let own = attempt.join("environment.json");
+        let mut places = vec![nodes.join(format!("{node}.json"))];
         if self.merged.is_empty() {
-            self.results.write_json("environment.json", &environment)?;
+            places.push(self.results.path().join("environment.json"));
         }
-        self.results.write_json(&format!("nodes/{node}.json"), &environment)?;
+        for place in places {
+            fs::copy(&own, &place).map_err(io(&own))?;
+        }
         self.nodes.insert(node);
         Ok(())
     }

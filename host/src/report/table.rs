@@ -261,14 +261,23 @@ fn scaled(value: f64, unit: &str) -> String {
     format!("{scaled:.digits$}{space}{prefix}{unit}")
 }
 
+/// Instruments that are named one by one.
+const MOST_INSTRUMENTS: usize = 8;
+
 fn notes(summary: &Summary) -> String {
     let mut text = String::from("\n");
     let mut say = |line: String| {
         text.push_str(&line);
         text.push('\n');
     };
-    for it in &summary.instruments {
+    for it in summary.instruments.iter().take(MOST_INSTRUMENTS) {
         say(format!("energy is that of {}", printable(it)));
+    }
+    if let Some(more @ 1..) = summary.instruments.len().checked_sub(MOST_INSTRUMENTS) {
+        say(format!("and of {more} more devices; `nodes/` describes them"));
+    }
+    for it in summary.boards.iter().flat_map(|it| &it.statements) {
+        say(printable(it));
     }
     if summary.experiments.iter().flat_map(|it| it.figures.values()).any(|it| it.estimated) {
         say("figures marked ~ rest on a model of the processor's power, not on a measurement: they rank settings on \

@@ -1,5 +1,7 @@
 //! How much each swept setting changed the primary figure, others averaged over.
 
+use std::collections::BTreeSet;
+
 use llem_core::{
     stats::effects::{Observation, of_factors},
     study::Expansion,
@@ -69,6 +71,19 @@ pub(super) fn of(plan: &Expansion, trials: &[Trial<'_>], name: &str, coverage: f
     plugins.into_iter().flat_map(|plugin| of_plugin(plan, trials, name, coverage, plugin)).collect()
 }
 
+/// More blocks than this would leave no columns for settings; repeats stand for them then.
+const MOST_BLOCKS: usize = 100;
+
+/// The block of a study that ran in several places.
+fn site_block(trial: &Trial<'_>) -> Option<u32> {
+    trial.record.site.as_ref()?.block
+}
+
+/// What a trial is paired in: what ran together on one board, else the repeat.
+fn block_of(trial: &Trial<'_>, by_site: bool) -> u32 {
+    site_block(trial).filter(|_| by_site).unwrap_or(trial.record.trial.repeat)
+}
+
 fn of_plugin(
     plan: &Expansion,
     trials: &[Trial<'_>],
@@ -82,10 +97,12 @@ fn of_plugin(
     if factors.iter().any(|it| 2 * it.levels.len() > experiments && plan.sampled) {
         return Vec::new();
     }
+    let blocks: BTreeSet<u32> = trials.iter().filter_map(site_block).collect();
+    let by_site = (1..=MOST_BLOCKS).contains(&blocks.len());
     let observation = |trial: &Trial<'_>| {
         Some(Observation {
             levels: trial.experiment.levels.as_deref()?.to_vec(),
-            block: trial.record.trial.repeat,
+            block: block_of(trial, by_site),
             value: trial.figure(name)?,
         })
     };

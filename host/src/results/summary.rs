@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ResultSet, Trial,
+    boards::{self, Boards},
     effects::{self, Effect},
     inference::{self, Contrast, Sensitivity},
 };
@@ -39,6 +40,9 @@ pub struct Summary {
     /// How the primary figure drifted over the study; null where no experiment ran twice.
     #[serde(default)]
     pub drift: Option<Drift>,
+    /// The boards that the trials ran on; null where they all ran on the same.
+    #[serde(default)]
+    pub boards: Option<Boards>,
     /// Instruments that the energies are from, for people.
     pub instruments: Vec<String>,
     /// Configurations that can't run.
@@ -114,6 +118,7 @@ pub(super) fn of(results: &ResultSet, trials: &[Trial<'_>]) -> Summary {
         contrasts: inference::contrasts(plan, trials, primary, coverage),
         sensitivity: inference::sensitivity(plan, trials, primary, coverage),
         drift: inference::drift(trials, primary, coverage),
+        boards: boards::of(&trials.iter().collect::<Vec<_>>(), primary, coverage),
         experiments,
         instruments: instruments(results.records()),
         skipped: plan.skipped.len(),
