@@ -96,8 +96,9 @@ impl Peak {
 mod tests {
     use super::*;
 
-    /// Multiprocessors, dense operations in FP16 of a multiprocessor's tensor cores in a clock, and boost clock in MHz, by
-    /// the same documents: an own way to the same peak. Peaks in FP32 are 2 for each of 64 or 128 cores.
+    /// Multiprocessors, dense operations in FP16 of a multiprocessor's tensor cores in a clock, and boost clock in MHz: an
+    /// own way to the same peak. They were written down without the vendor's documents at hand and are still to be compared
+    /// with them. Peaks in FP32 are 2 for each of 64 or 128 cores.
     const UNITS: &[(&str, f64, f64, f64)] = &[
         ("NVIDIA H100 80GB HBM3", 132.0, 4096.0, 1830.0),
         ("NVIDIA H100 PCIe", 114.0, 4096.0, 1620.0),
