@@ -80,21 +80,23 @@ fn output_json(value: &impl serde::Serialize) -> Result<ExitStatus, Failure> {
     output(&format!("{text}\n"))
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file whole or not at all; a device or pipe is written to, not replaced.
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    if path.metadata().is_ok_and(|it| !it.is_file() && !it.is_dir()) {
+        return std::fs::write(path, bytes).map_err(|error| unwritten(path, &error));
+    }
     let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let written = tempfile::Builder::new()
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .tempfile_in(parent)
         .and_then(|mut file| file.write_all(bytes).map(|()| file))
         .and_then(|file| file.persist(path).map_err(|it| it.error));
-    match written {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Failure::message(
-            ExitStatus::Environment,
-            format!("failed to write `{}`: {error}", path.display()),
-        )),
-    }
+    written.map(drop).map_err(|error| unwritten(path, &error))
+}
+
+fn unwritten(path: &Path, error: &std::io::Error) -> Failure {
+    let message = format!("failed to write `{}`: {error}", path.display());
+    Failure::message(ExitStatus::Environment, message)
 }
 
 /// The one experiment of some results that a text names by id, start of the id, or label.
@@ -113,6 +115,36 @@ fn experiment<'a>(results: &'a ResultSet, wanted: &str) -> Result<&'a Experiment
                 format!("{} experiments match `{wanted}`: {}", several.len(), ids.join(", ")),
             )
             .hint("give more of the id"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read, os::unix::fs::FileTypeExt};
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_written_to_and_a_file_is_replaced() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.expect("`mkfifo` starts").success());
+        let reader = {
+            let pipe = pipe.clone();
+            std::thread::spawn(move || {
+                let mut text = String::new();
+                std::fs::File::open(pipe)?.read_to_string(&mut text).map(|_| text)
+            })
+        };
+        write_file(&pipe, b"figures").map_err(drop).expect("it is writable");
+        assert_eq!(reader.join().expect("it ends").expect("it reads"), "figures");
+        assert!(pipe.metadata().expect("it is there").file_type().is_fifo());
+        let file = folder.path().join("file");
+        for text in ["one", "two"] {
+            write_file(&file, text.as_bytes()).map_err(drop).expect("it is writable");
+            assert_eq!(std::fs::read_to_string(&file).expect("it is there"), text);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A plugin whose replies are a text inside of it, which tests overwrite: every attack on the host is data.
 //!
-//! The text is JSON in [`SCRIPT`]. Beside replies it may name a deed that no JSON can express, and where it is done.
+//! The text is JSON in `SCRIPT`. Beside replies it may name a deed that no JSON can express, and where it is done.
 
 mod deeds;
 
