@@ -70,11 +70,20 @@ impl Machine {
 
 /// The directory for what llem can make again: compiled plugins, shapes.
 pub(crate) fn cache_directory() -> PathBuf {
-    let from = |name: &str| std::env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
-    from("LLEM_CACHE_DIR")
-        .or_else(|| from("XDG_CACHE_HOME").map(|it| it.join("llem")))
-        .or_else(|| from("HOME").map(|it| it.join(".cache/llem")))
-        .unwrap_or_else(|| std::env::temp_dir().join("llem-cache"))
+    own_directory("LLEM_CACHE_DIR", "XDG_CACHE_HOME", ".cache/llem", "llem-cache")
+}
+
+/// By a variable of llem, by the base directories of freedesktop.org, by the home directory, else a temporary one.
+fn own_directory(own: &str, base: &str, below_home: &str, temporary: &str) -> PathBuf {
+    named_directory(own)
+        .or_else(|| named_directory(base).map(|it| it.join("llem")))
+        .or_else(|| named_directory("HOME").map(|it| it.join(below_home)))
+        .unwrap_or_else(|| std::env::temp_dir().join(temporary))
+}
+
+/// The directory that a variable names; an empty variable names none.
+fn named_directory(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).filter(|it| !it.is_empty()).map(PathBuf::from)
 }
 
 /// Bytes that built artefacts may have together, by `LLEM_CACHE_LIMIT_GIB`.
@@ -88,18 +97,13 @@ const DEFAULT_LIMIT_GIB: u64 = 100;
 
 /// The directory for what can't be made again: grants, installed plugins.
 pub(crate) fn data_directory() -> PathBuf {
-    let from = |name: &str| std::env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
-    from("LLEM_DATA_DIR")
-        .or_else(|| from("XDG_DATA_HOME").map(|it| it.join("llem")))
-        .or_else(|| from("HOME").map(|it| it.join(".local/share/llem")))
-        .unwrap_or_else(|| std::env::temp_dir().join("llem-data"))
+    own_directory("LLEM_DATA_DIR", "XDG_DATA_HOME", ".local/share/llem", "llem-data")
 }
 
 /// The hub's model cache, as its own tools find it.
 pub(crate) fn hub_cache() -> Option<PathBuf> {
-    let from = |name: &str| std::env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
-    from("HF_HOME")
-        .or_else(|| from("HOME").map(|it| it.join(".cache/huggingface")))
+    named_directory("HF_HOME")
+        .or_else(|| named_directory("HOME").map(|it| it.join(".cache/huggingface")))
         .filter(|it| it.is_dir())
 }
 
@@ -136,8 +140,9 @@ pub(crate) fn gpu_here() -> Option<GpuFacts> {
 
 /// The directory of the hub's models; its tools also take it from a variable of its own.
 pub(crate) fn hub_models() -> Option<PathBuf> {
-    let own = std::env::var_os("HF_HUB_CACHE").filter(|it| !it.is_empty()).map(PathBuf::from);
-    own.or_else(|| hub_cache().map(|it| it.join("hub"))).filter(|it| it.is_dir())
+    named_directory("HF_HUB_CACHE")
+        .or_else(|| hub_cache().map(|it| it.join("hub")))
+        .filter(|it| it.is_dir())
 }
 
 /// UUIDs of the GPUs that engines may use; of a GPU of which the user named a slice, the slice's.

@@ -60,16 +60,8 @@ mod tests {
 
     fn asked(answers: &str) -> (Option<Vec<bool>>, String) {
         let descriptor = Descriptor {
-            id: "other".into(),
-            title: "Other".into(),
             version: "1.0.0\u{1b}[2J".into(),
-            summary: String::new(),
-            homepage: None,
-            license: None,
-            modes: Vec::new(),
-            runners: Vec::new(),
-            permissions: Vec::new(),
-            extra: Vec::new(),
+            ..super::super::book::tests::descriptor()
         };
         let wanted = [Permission::Program("python3".into()), Permission::Secret("hf-token".into())];
         let mut output = Vec::new();

@@ -139,12 +139,12 @@ fn unusable(path: &Path, why: &str) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
-    fn descriptor() -> Descriptor {
+    pub(in crate::grants) fn descriptor() -> Descriptor {
         Descriptor {
             id: "other".into(),
             title: "Other".into(),
