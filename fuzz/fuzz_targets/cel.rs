@@ -21,7 +21,7 @@ output_tokens = 1
 [plugin.p]
 engine.a = 1
 [sweep]
-"engine.b" = ["x", "y"]
+"p.engine.b" = ["x", "y"]
 "#;
 
 fuzz_target!(|input: &[u8]| {

@@ -1,6 +1,8 @@
 //! Facts about this machine for the record: hardware, system, versions. No names of people or hosts
 //! beyond the host name, and no secrets.
 
+mod cores;
+
 use std::{fs, path::PathBuf, time::Duration};
 
 use llem_core::{
@@ -10,6 +12,8 @@ use llem_core::{
 };
 use llem_meter::{Instruments, MeterOptions};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use self::cores::{Cores, divide as divide_cores, numbers as core_numbers};
 
 /// The machine that a study ran on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +36,12 @@ pub(crate) struct Machine {
     pub(crate) governor: Option<String>,
     /// Whether the processor may exceed its nominal frequency.
     pub(crate) turbo: Option<bool>,
+    /// Processors that llem keeps for itself, where engines are kept away from them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) host_cores: Vec<usize>,
+    /// Processors that engines are kept to, in the same case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) engine_cores: Vec<usize>,
     /// Hypervisor, where there is one.
     pub(crate) virtualised: bool,
     /// What the instruments say of themselves, by device.
@@ -40,7 +50,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// Reads the facts.
-    pub(crate) fn read(devices: Vec<Device>) -> Self {
+    pub(crate) fn read(devices: Vec<Device>, cores: &Cores) -> Self {
         let text = |path: &str| fs::read_to_string(path).ok().map(|it| it.trim().to_owned());
         let cpuinfo = text("/proc/cpuinfo").unwrap_or_default();
         let cpu_value = |key: &str| {
@@ -61,6 +71,8 @@ impl Machine {
             memory_bytes: procfs::Current::current().ok().map(|it: procfs::Meminfo| it.mem_total),
             governor: text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
             turbo: boost.or(no_turbo),
+            host_cores: cores.host.clone(),
+            engine_cores: cores.engines.clone(),
             virtualised: cpu_value("flags")
                 .is_some_and(|it| it.split(' ').any(|flag| flag == "hypervisor")),
             devices,

@@ -8,7 +8,7 @@ mod dispatcher;
 mod drive;
 mod engine;
 mod failure;
-mod listener;
+mod left;
 mod observe;
 mod offline;
 mod prepare;

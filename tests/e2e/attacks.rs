@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    net::TcpListener,
     path::{Path, PathBuf},
     sync::{
         Mutex,
@@ -54,6 +55,8 @@ struct Attack {
     allow: Option<Vec<String>>,
     /// Whether its engine may start: then what it does must stay within.
     starts: bool,
+    /// Further lines of the plugin's table in the study.
+    study: String,
     set: toml::Table,
 }
 
@@ -77,12 +80,13 @@ impl Attack {
                 .to_owned(),
             allow: table.get("allow").map(list),
             starts: table.get("starts").is_some_and(|it| it.as_bool() == Some(true)),
+            study: table.get("study").map_or_else(String::new, |_| text("study")),
             set: table.get("set").and_then(|it| it.as_table().cloned()).unwrap_or_default(),
         }
     }
 
     /// The replies: the harmless ones, with the attack's changes.
-    fn script(&self, outside: &str) -> Value {
+    fn script(&self, outside: &str, foreign: u16) -> Value {
         let base = include_str!("../attacks/base.json");
         let mut script: Value = serde_json::from_str(base).expect("it is JSON");
         for (pointer, value) in &self.set {
@@ -94,6 +98,7 @@ impl Attack {
             set(&mut script, pointer, value);
         }
         let text = script.to_string().replace("@OUTSIDE@", outside).replace("@SECRET@", SECRET);
+        let text = text.replace("@FOREIGN@", &foreign.to_string());
         let mut script = serde_json::from_str(&text).expect("paths are plain");
         bytes_of_texts(&mut script);
         script
@@ -153,9 +158,12 @@ fn outcome(attack: &Attack) -> Vec<String> {
     let workspace = workspace();
     let outside = workspace.path().join("outside");
     fs::create_dir(&outside).expect("it is ours");
-    let script = attack.script(&outside.display().to_string());
+    // Somebody else's server, which neither the host nor anything that it starts has to do with.
+    let foreign = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = foreign.local_addr().expect("it is bound").port();
+    let script = attack.script(&outside.display().to_string(), port);
     fs::write(workspace.path().join("attack.wasm"), component(&script)).expect("writable");
-    workspace.write("study.toml", STUDY);
+    workspace.write("study.toml", &format!("{STUDY}{}", attack.study));
     let asked = script["descriptor"]["permissions"].as_array().expect("a list").iter();
     let allow = attack.allow.clone().unwrap_or_else(|| asked.map(permission).collect());
     let mut args = vec![attack.command.as_str(), "study.toml", "--plugin", "./attack.wasm"];
@@ -163,6 +171,10 @@ fn outcome(attack: &Attack) -> Vec<String> {
     let output = workspace.command(&args).env("HF_TOKEN", SECRET).output().expect("it starts");
     let answer = Answer::of(&output);
     let mut wrong = Vec::new();
+    foreign.set_nonblocking(true).expect("it is a socket");
+    if foreign.accept().is_ok() {
+        wrong.push("it reached another's port".to_owned());
+    }
     if answer.code.map(i64::from) != Some(attack.exit) {
         wrong.push(format!("exit code {:?}, not {}", answer.code, attack.exit));
     }

@@ -3,16 +3,18 @@
 use std::time::{Duration, Instant};
 
 use llem_core::backend::{
-    Arg, ArgPart, Command, GpuNeed, Limits, Network, Probe, Program, Readiness, Role, Runner, Step,
-    Stop, StopSignal,
+    Arg, ArgPart, Command, GpuNeed, ImageRef, Limits, Network, Probe, Program, Readiness, Role,
+    Runner, Step, Stop, StopSignal,
 };
 
 use crate::{Grant, HostEnvironment, LaunchError, Programs, Running, Site, policy};
 
 /// What a granted program prints, at most its first 32 and last 64 KiB; none where it fails or takes longer than `limit`.
+/// With an image, it is that image's program, in a container.
 pub fn output_of(
     program: &str,
     args: &[String],
+    image: Option<&ImageRef>,
     grant: &Grant,
     programs: &Programs,
     host: &HostEnvironment,
@@ -23,8 +25,8 @@ pub fn output_of(
         id: "probe".into(),
         title: program.into(),
         role: Role::Prepare { produces: None },
-        runner: Runner::Process,
-        image: None,
+        runner: if image.is_some() { Runner::Container } else { Runner::Process },
+        image: image.cloned(),
         command: Command {
             program: Program::Named(program.into()),
             args: args.iter().map(literal).collect(),
@@ -58,7 +60,8 @@ pub fn output_of(
     };
     let started = Instant::now();
     let mut running = Running::start(&step, &site, programs, host)?;
-    let ready = running.wait_ready(&|| started.elapsed() > limit);
+    // A container's time is that of its deadline, which begins once its image is there.
+    let ready = running.wait_ready(&|| image.is_none() && started.elapsed() > limit);
     running.stop();
     let log = running.log();
     Ok(ready.is_ok().then(|| log.head + &log.tail))

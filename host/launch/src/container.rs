@@ -6,18 +6,21 @@
 
 mod attend;
 mod client;
+mod image;
 mod leftovers;
 mod spec;
 
 use std::{ffi::OsString, io::Write as _, path::Path, process::ExitCode};
 
 pub use client::is_reachable as containers_are_reachable;
+pub use image::{Image, ImageError, find as find_image};
 pub(crate) use spec::{STATE, State, VARIABLE, spec};
 
 /// Exit code of the attendant where the container engine is at fault, as with Docker's own client.
 const ENGINE_FAILED: u8 = 125;
 
-/// Runs the attendant: `SPEC` for one container, `sweep` for what dead hosts have left.
+/// Runs the attendant: `SPEC` for one container, `sweep` for what dead hosts have left, `image REFERENCE` for what an
+/// image is.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -28,8 +31,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             for name in removed {
                 say(&format!("removed the container {name}, which a dead run had left"));
             }
-            if order == "sweep" {
-                return Ok(0);
+            match (order.to_str(), args.get(1)) {
+                (Some("sweep"), _) => return Ok(0),
+                (Some(image::ORDER), Some(wanted)) => return image::tell(&docker, wanted).await,
+                _ => (),
             }
             attend::attend(&docker, &spec::read(Path::new(order))?).await
         }),

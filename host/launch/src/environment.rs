@@ -21,6 +21,8 @@ pub struct HostEnvironment {
     pub directories: Vec<PathBuf>,
     /// Devices that steps may see, by UUID; none: they see no GPU.
     pub gpus: Vec<String>,
+    /// Processors that steps may use; none: those that the host uses.
+    pub cores: Vec<usize>,
 }
 
 impl HostEnvironment {

@@ -6,6 +6,7 @@
 
 mod attach;
 mod capture;
+mod cgroup;
 mod container;
 mod environment;
 mod error;
@@ -14,6 +15,7 @@ mod grant;
 mod logs;
 mod policy;
 mod process;
+mod processes;
 mod programs;
 mod readiness;
 mod render;
@@ -23,13 +25,15 @@ mod supervisor;
 
 pub use attach::Attached;
 pub use capture::output_of;
-pub use container::{containers_are_reachable, main as attend};
+pub use cgroup::end_orphans;
+pub use container::{Image, ImageError, containers_are_reachable, find_image, main as attend};
 pub use environment::HostEnvironment;
 pub use error::LaunchError;
 pub use grant::Grant;
 pub use logs::LogSummary;
 pub use policy::{Violation, check, leaks};
 pub use process::{Ended, Running, Site};
+pub use processes::{Listener, listener, named as process_name};
 pub use programs::{ProgramError, Programs};
 pub use readiness::NotReady;
 pub use scratch::Scratch;

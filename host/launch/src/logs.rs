@@ -95,8 +95,9 @@ impl Logs {
         let reader = thread::Builder::new().name("llem-log".into()).spawn(move || {
             let mut stream = BufReader::new(stream);
             let mut line = Vec::new();
-            while let Ok(1..) = read_line(&mut stream, &mut line) {
-                let text = secrets.mask(String::from_utf8_lossy(&line).into_owned());
+            while let Ok((1.., is_cut)) = read_line(&mut stream, &mut line) {
+                let text = String::from_utf8_lossy(&line).into_owned();
+                let text = if is_cut { secrets.mask_cut(text) } else { secrets.mask(text) };
                 let at_ms = u32::try_from(started.elapsed().as_millis()).unwrap_or(u32::MAX);
                 let seen = matches(&patterns, &text, at_ms);
                 captured.lock().unwrap_or_else(PoisonError::into_inner).add(text, seen);
@@ -167,9 +168,9 @@ impl Captured {
     }
 }
 
-/// Reads to the line's end; what exceeds the cap is read and dropped.
-fn read_line(stream: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<usize> {
-    let mut total = 0;
+/// Reads to the line's end; what exceeds the cap is read and dropped. Says how much was read, and whether some was dropped.
+fn read_line(stream: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<(usize, bool)> {
+    let (mut total, mut is_cut) = (0, false);
     loop {
         let buffer = match stream.fill_buf() {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
@@ -181,11 +182,12 @@ fn read_line(stream: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<u
         line.extend_from_slice(&buffer[..kept]);
         stream.consume(taken);
         total += taken;
+        is_cut |= kept < taken;
         if end.is_some() || taken == 0 {
             if end.is_some() && line.last() != Some(&b'\n') {
                 line.push(b'\n');
             }
-            return Ok(total);
+            return Ok((total, is_cut));
         }
     }
 }
@@ -239,6 +241,16 @@ mod tests {
     fn secrets_never_reach_the_log() {
         let summary = capture("token hf_abc used\n", &[], Secrets::new([&"hf_abc".to_owned()]));
         assert_eq!(summary.head, "token [secret] used\n");
+    }
+
+    #[test]
+    fn a_cut_line_ends_before_a_secret_that_it_would_cut() {
+        let secret = "hf_abcdefgh".to_owned();
+        for shown in 0..=secret.len() {
+            let text = "x".repeat(LINE_BYTES - shown) + &secret + "\n";
+            let head = capture(&text, &[], Secrets::new([&secret])).head;
+            assert!(!head.contains("hf_a") && head.len() <= LINE_BYTES + 1, "{shown} bytes");
+        }
     }
 
     #[test]

@@ -6,8 +6,8 @@ mod names;
 use std::{collections::BTreeSet, fmt};
 
 use llem_core::backend::{
-    ArgPart, Command, Drive, EnvValue, HttpRequest, LaunchPlan, Network, Probe, Program, Role,
-    Step, Subject,
+    ArgPart, Command, Drive, EnvValue, HttpRequest, ImageRef, LaunchPlan, Network, PlanFile, Probe,
+    Program, Role, Step, Subject,
 };
 
 use self::names::{
@@ -69,6 +69,13 @@ pub(crate) fn check_step(step: &Step, grant: &Grant) -> Vec<Violation> {
     checker.violations
 }
 
+/// Checks an image by itself, before it is pulled.
+pub(crate) fn check_image(image: &ImageRef, grant: &Grant) -> Vec<Violation> {
+    let mut checker = Checker { grant, step: "image".into(), violations: Vec::new() };
+    checker.image(image);
+    checker.violations
+}
+
 struct Checker<'a> {
     grant: &'a Grant,
     step: String,
@@ -89,6 +96,9 @@ impl Checker<'_> {
         }
         if plan.notes.len() > MAX_NOTES || plan.notes.iter().any(|it| it.len() > MAX_NOTE_BYTES) {
             self.refuse("note-size", format!("{} notes", plan.notes.len()));
+        }
+        if plan.notes.iter().any(|it| names::has_hub_token(it)) {
+            self.refuse("secret-literal", "a hub token as plain text in the notes");
         }
         if let Some(url) = plan.attach() {
             return self.attach(plan, url);
@@ -273,6 +283,9 @@ impl Checker<'_> {
             if !names.insert(&file.name) {
                 self.refuse("duplicate-file", file.name.clone());
             }
+            if names::has_hub_token(&String::from_utf8_lossy(&file.contents)) {
+                self.refuse("secret-literal", "a hub token as plain text in a file");
+            }
         }
     }
 
@@ -339,33 +352,46 @@ fn literals(parts: &[ArgPart]) -> impl Iterator<Item = &str> {
         .filter_map(|it| if let ArgPart::Literal(text) = it { Some(text.as_str()) } else { None })
 }
 
-/// Texts of a plan that hold the value of a secret: a plugin got hold of it some other way than by its name.
+/// Parts of a plan that hold the value of a secret: a plugin got hold of it some other way than by its name.
 pub fn leaks<'s>(plan: &LaunchPlan, secrets: impl Iterator<Item = &'s str>) -> Vec<Violation> {
     let secrets: Vec<&str> = secrets.filter(|it| !it.is_empty()).collect();
-    let mut found = Vec::new();
-    for step in &plan.steps {
-        let env = step.env.iter().filter_map(|it| match &it.value {
-            EnvValue::Literal(parts) => Some(parts),
-            EnvValue::Pass | EnvValue::Secret(_) => None,
-        });
-        let texts = step.command.args.iter().chain(env).flat_map(|it| literals(it));
-        let files = step.files.iter().map(|it| String::from_utf8_lossy(&it.contents));
-        let mut all = texts.map(std::borrow::Cow::Borrowed).chain(files);
-        if all.any(|text| secrets.iter().any(|it| text.contains(it))) {
-            let found_text = "the value of a secret as plain text".to_owned();
-            found.push(Violation {
-                rule: "secret-literal",
-                step: step.id.clone(),
-                found: found_text,
-            });
+    let quoted: Vec<String> = secrets.iter().map(|it| inner(&json(it))).collect();
+    let is_said = |text: &str| quoted.iter().any(|it| text.contains(it));
+    let is_filed = |file: &PlanFile| {
+        let text = String::from_utf8_lossy(&file.contents);
+        secrets.iter().any(|it| text.contains(it))
+    };
+    let violation = |step: &str| Violation {
+        rule: "secret-literal",
+        step: step.to_owned(),
+        found: "the value of a secret as plain text".to_owned(),
+    };
+    let told = plan.steps.iter().filter(|it| is_said(&json(it)) || it.files.iter().any(is_filed));
+    let mut found: Vec<Violation> = told.map(|it| violation(&it.id)).collect();
+    if is_said(&json(&(&plan.notes, &plan.effective, &plan.extra))) {
+        found.push(violation(""));
+    }
+    // A step's own name may be what holds it.
+    for it in &mut found {
+        if secrets.iter().any(|secret| it.step.contains(secret)) {
+            it.step.clear();
         }
     }
     found
 }
 
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("plans have string keys only")
+}
+
+/// A quoted text without its quotes.
+fn inner(quoted: &str) -> String {
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
 #[cfg(test)]
 mod tests {
-    use llem_core::backend::{EnvVar, Permission, PlanFile, Runner};
+    use llem_core::backend::{EnvVar, Permission, Runner};
 
     use super::*;
     use crate::process::tests::sleeping_step;

@@ -17,12 +17,13 @@ use command_fds::{CommandFdExt, FdMapping};
 use llem_core::backend::{Drive, Program, Role, Runner, Step, StopSignal};
 
 use crate::{
-    HostEnvironment, LaunchError, LogSummary, NotReady, Programs, Scratch, Secrets, container,
-    environment,
+    HostEnvironment, LaunchError, LogSummary, NotReady, Programs, Scratch, Secrets, cgroup,
+    container, environment,
     logs::Logs,
+    processes::{self, Listener},
     readiness,
     render::render,
-    supervisor::{CONTROL_FD, STATUS_FD, Status},
+    supervisor::{CONTROL_FD, Orders, STATUS_FD, Status},
 };
 
 /// Where a step runs and what its placeholders stand for.
@@ -105,7 +106,7 @@ impl Running {
         host: &HostEnvironment,
     ) -> Result<Self, LaunchError> {
         let scratch = Scratch::create(&site.scratch_parent, &step.files)?;
-        let Started { program, args, variables, signal, orphan_ms, grace_ms } = match step.runner {
+        let Started { program, args, variables, orders } = match step.runner {
             Runner::Process => of_process(step, site, &scratch, programs, host)?,
             Runner::Container => of_container(step, site, &scratch, programs, host)?,
         };
@@ -118,9 +119,7 @@ impl Running {
         let mut command = Command::new(&site.supervisor);
         command
             .arg("supervise")
-            .arg(signal)
-            .arg(grace_ms.to_string())
-            .arg(orphan_ms.to_string())
+            .arg(serde_json::to_string(&orders).expect("orders have string keys only"))
             .arg(&program)
             .args(&args)
             .env_clear()
@@ -255,8 +254,30 @@ impl Running {
             self.wait_for_end();
         }
         drop(self.supervisor.wait());
+        if self.ended.is_none() || self.ended == Some(Ended::default()) {
+            // Somebody killed the supervisor: what the engine had forked is not its child any more.
+            cgroup::end_orphans();
+        }
         self.logs.finish();
         self.ended.clone().unwrap_or_default()
+    }
+
+    /// Who answers at its port, where that is not the engine.
+    pub(crate) fn stranger_at_port(&self) -> Option<String> {
+        // Behind a network of its own, the container engine's own forwarder is who listens.
+        if self.container().is_some_and(|it| !it.shares_network) {
+            return None;
+        }
+        let Listener { pids, user } = processes::listener(self.port)?;
+        let Some(first) = pids.first() else {
+            let own = rustix::process::geteuid();
+            return (!own.is_root() && user != own.as_raw()).then(|| format!("user {user}"));
+        };
+        let top = self.container().and_then(|it| it.pid).unwrap_or(self.supervisor.id());
+        let family = processes::descendants(top);
+        let is_own =
+            |pid: &u32| *pid == top || family.iter().any(|it| u32::try_from(*it) == Ok(*pid));
+        (!pids.iter().any(is_own)).then(|| processes::named(*first))
     }
 
     fn wait_for_end(&mut self) {
@@ -291,10 +312,7 @@ struct Started {
     program: PathBuf,
     args: Vec<OsString>,
     variables: BTreeMap<String, OsString>,
-    signal: &'static str,
-    /// How long it may go on when the host is dead.
-    orphan_ms: u32,
-    grace_ms: u32,
+    orders: Orders,
 }
 
 fn of_process(
@@ -318,8 +336,14 @@ fn of_process(
         args.push(render(arg, step, site, scratch)?);
     }
     let variables = environment::build(step, site, scratch, programs, host)?;
-    let (signal, grace_ms) = (signal_name(step.stop.signal), step.stop.grace_ms);
-    Ok(Started { program, args, variables, signal, orphan_ms: 0, grace_ms })
+    let orders = Orders {
+        signal: signal_name(step.stop.signal).to_owned(),
+        grace_ms: step.stop.grace_ms,
+        orphan_ms: 0,
+        memory_mib: step.limits.memory_mib,
+        cores: host.cores.clone(),
+    };
+    Ok(Started { program, args, variables, orders })
 }
 
 /// The attendant of a container: it is told what to do in a file, and secrets by its environment.
@@ -339,11 +363,16 @@ fn of_container(
         program: programs.bundled("container")?.to_owned(),
         args: vec!["container".into(), path.into()],
         variables: environment::of_attendant(&variables, host),
-        // The attendant passes on the container's own signal.
-        signal: "term",
-        // Enough to end and remove the container.
-        orphan_ms: ATTENDANT_MS,
-        grace_ms: step.stop.grace_ms + ATTENDANT_MS,
+        orders: Orders {
+            // The attendant passes on the container's own signal.
+            signal: "term".to_owned(),
+            grace_ms: step.stop.grace_ms + ATTENDANT_MS,
+            // Enough to end and remove the container.
+            orphan_ms: ATTENDANT_MS,
+            // The container engine bounds and places what runs in the container, not its attendant.
+            memory_mib: None,
+            cores: Vec::new(),
+        },
     })
 }
 

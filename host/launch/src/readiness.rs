@@ -28,6 +28,14 @@ pub enum NotReady {
     /// It said nothing for too long.
     #[error("the engine printed nothing for {} s and was not ready", .0.as_secs())]
     Silent(Duration),
+    /// Somebody else has its port.
+    #[error("{who} answers at the engine's port {port}, so that something else would be measured")]
+    Stranger {
+        /// The port.
+        port: u16,
+        /// Who has it.
+        who: String,
+    },
     /// The user stopped the study.
     #[error("stopped by the user during the engine's start")]
     Cancelled,
@@ -55,7 +63,7 @@ pub(crate) fn wait(
             return if exited_well { Ok(()) } else { Err(NotReady::Ended(ended)) };
         }
         pending.retain(|it| !holds(it, running));
-        let Some(first) = pending.first() else { return Ok(()) };
+        let Some(first) = pending.first() else { return own_port(step, running) };
         if cancelled() {
             return Err(NotReady::Cancelled);
         }
@@ -75,6 +83,16 @@ pub(crate) fn wait(
         }
         thread::sleep(interval);
     }
+}
+
+/// Refuses an engine whose port another program has: its answers would be taken for the engine's.
+fn own_port(step: &Step, running: &Running) -> Result<(), NotReady> {
+    let uses_port = |it: &Probe| matches!(it, Probe::Http(_) | Probe::Tcp);
+    if !step.readiness.probes.iter().any(uses_port) {
+        return Ok(());
+    }
+    let port = running.port();
+    running.stranger_at_port().map_or(Ok(()), |who| Err(NotReady::Stranger { port, who }))
 }
 
 fn holds(probe: &Probe, running: &Running) -> bool {

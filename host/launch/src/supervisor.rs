@@ -1,8 +1,8 @@
 //! The process between host and engine: it starts the engine, and when the host says so or dies it
 //! ends the engine and every descendant of it, wherever those moved to.
 //!
-//! It is a child subreaper, so a daemon that an engine forks becomes its child and can't escape. It
-//! measures nothing and sleeps in system calls while the engine runs.
+//! It is a child subreaper, so a daemon that an engine forks becomes its child and can't escape; where it may, it puts the
+//! engine into a control group, which ends as a whole. It measures nothing and sleeps in system calls while the engine runs.
 
 use std::{
     ffi::OsString,
@@ -13,12 +13,18 @@ use std::{
         unix::process::CommandExt,
     },
     process::{Command, ExitCode},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::{
+    process::{Pid, Signal, WaitOptions},
+    thread::{CpuSet, sched_setaffinity},
+};
 use serde::{Deserialize, Serialize};
+
+use crate::{cgroup::Group, processes};
 
 /// Where the host's orders arrive: `s` asks for a stop, end of file means that the host is gone.
 pub(crate) const CONTROL_FD: RawFd = 3;
@@ -37,27 +43,28 @@ pub(crate) enum Status {
     Ended { code: Option<i32>, signal: Option<i32>, left_over: u32 },
 }
 
-/// Runs the supervisor: `SIGNAL GRACE_MS ORPHAN_MS PROGRAM ARGUMENT…`; the last number is how long the
-/// engine may take to end when the host is dead.
+/// What the host asks of its supervisor beside the program; it travels as one argument.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Orders {
+    /// `term`, `int` or `kill`.
+    pub(crate) signal: String,
+    /// Time after the signal, where the host asks.
+    pub(crate) grace_ms: u32,
+    /// The same where the host is dead; none: it is killed at once.
+    pub(crate) orphan_ms: u32,
+    /// Memory that it may have, where a control group can bound it.
+    pub(crate) memory_mib: Option<u32>,
+    /// Processors that it may use; none: those of the host.
+    pub(crate) cores: Vec<usize>,
+}
+
+/// Runs the supervisor: `ORDERS PROGRAM ARGUMENT…`.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args = args.into_iter();
-    let (Some(signal), Some(grace), Some(orphan), Some(program)) =
-        (args.next(), args.next(), args.next(), args.next())
-    else {
-        return ExitCode::from(64);
-    };
-    let signal = match signal.to_str() {
-        Some("int") => Signal::INT,
-        Some("kill") => Signal::KILL,
-        _ => Signal::TERM,
-    };
-    let milliseconds = |it: &OsString, default| {
-        Duration::from_millis(it.to_str().and_then(|it| it.parse().ok()).unwrap_or(default))
-    };
-    let ends =
-        Ends { signal, grace: milliseconds(&grace, 5_000), orphan: milliseconds(&orphan, 0) };
+    let orders = args.next().and_then(|it| serde_json::from_str(it.to_str()?).ok());
+    let (Some(orders), Some(program)) = (orders, args.next()) else { return ExitCode::from(64) };
     let Ok((control, status)) = channels() else { return ExitCode::from(64) };
-    supervise(Command::new(program).args(args), ends, control, status)
+    supervise(Command::new(program).args(args), &orders, control, status)
 }
 
 /// How an engine ends.
@@ -68,6 +75,20 @@ struct Ends {
     grace: Duration,
     /// The same where the host is dead; none: it is killed at once.
     orphan: Duration,
+}
+
+impl Ends {
+    fn of(orders: &Orders) -> Self {
+        Self {
+            signal: match orders.signal.as_str() {
+                "int" => Signal::INT,
+                "kill" => Signal::KILL,
+                _ => Signal::TERM,
+            },
+            grace: Duration::from_millis(orders.grace_ms.into()),
+            orphan: Duration::from_millis(orders.orphan_ms.into()),
+        }
+    }
 }
 
 /// The two descriptors that the host handed over.
@@ -84,7 +105,8 @@ fn channels() -> std::io::Result<(File, File)> {
     Ok((own(CONTROL_FD)?, own(STATUS_FD)?))
 }
 
-fn supervise(command: &mut Command, ends: Ends, control: File, mut status: File) -> ExitCode {
+fn supervise(command: &mut Command, orders: &Orders, control: File, mut status: File) -> ExitCode {
+    let ends = Ends::of(orders);
     // A new session: the terminal's Ctrl-C reaches the host alone, which then stops its engines in order.
     rustix::process::setsid().ok();
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).ok();
@@ -92,12 +114,24 @@ fn supervise(command: &mut Command, ends: Ends, control: File, mut status: File)
         let line = serde_json::to_string(it).expect("a status has string keys only");
         drop(writeln!(status, "{line}"));
     };
+    let group = Group::create();
+    if let Some(group) = &group {
+        group.limit(MOST_PROCESSES, orders.memory_mib.map(|it| u64::from(it) << 20));
+    }
+    let door = group.as_ref().and_then(|it| it.door().ok());
+    let cores = cores(&orders.cores);
     #[expect(unsafe_code, reason = "the death signal must be set between fork and exec")]
     // SAFETY: the closure makes a few system calls and allocates nothing.
     unsafe {
         command.process_group(0).pre_exec(move || {
             let death = if ends.orphan.is_zero() { Signal::KILL } else { ends.signal };
             rustix::process::set_parent_process_death_signal(Some(death))?;
+            if let Some(door) = &door {
+                rustix::io::write(door, b"0")?;
+            }
+            if let Some(cores) = &cores {
+                sched_setaffinity(None, cores)?;
+            }
             limit_processes()?;
             rustix::process::setrlimit(
                 rustix::process::Resource::Core,
@@ -115,9 +149,15 @@ fn supervise(command: &mut Command, ends: Ends, control: File, mut status: File)
     };
     report(&Status::Started { pid: child.id() });
     let pid = Pid::from_child(&child);
-    thread::spawn(move || obey(control, pid, ends));
+    let group = Arc::new(group);
+    let same = Arc::clone(&group);
+    thread::spawn(move || obey(control, pid, ends, Option::as_ref(&same)));
     let (code, ended_by) = wait_for(pid);
-    let left_over = end_descendants();
+    let left_over = end_descendants(pid, Option::as_ref(&group));
+    // By hand, since the thread that obeys never ends.
+    if let Some(group) = Option::as_ref(&group) {
+        group.remove();
+    }
     report(&Status::Ended { code, signal: ended_by, left_over });
     ExitCode::SUCCESS
 }
@@ -125,7 +165,14 @@ fn supervise(command: &mut Command, ends: Ends, control: File, mut status: File)
 /// Processes and threads that an engine's user may have in all: far above any engine's need, far below a fork bomb's.
 const MOST_PROCESSES: u64 = 32_768;
 
-/// Lowers the limit on processes where it is higher. It does not bind root, whom only a cgroup could bind.
+/// The processors as the kernel wants them; none: the host's.
+fn cores(numbers: &[usize]) -> Option<CpuSet> {
+    let mut set = CpuSet::new();
+    numbers.iter().filter(|it| **it < CpuSet::MAX_CPU).for_each(|it| set.set(*it));
+    (set.count() > 0).then_some(set)
+}
+
+/// Lowers the limit on processes where it is higher. It does not bind root, whom only a control group can bind.
 fn limit_processes() -> rustix::io::Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Nproc).maximum.unwrap_or(u64::MAX).min(MOST_PROCESSES);
@@ -146,7 +193,7 @@ fn wait_for(pid: Pid) -> (Option<i32>, Option<i32>) {
 }
 
 /// Carries out the host's orders.
-fn obey(mut control: File, pid: Pid, ends: Ends) {
+fn obey(mut control: File, pid: Pid, ends: Ends, group: Option<&Group>) {
     let mut order = [0];
     let asked_to_stop = matches!(control.read(&mut order), Ok(1));
     let wait = if asked_to_stop { ends.grace } else { ends.orphan };
@@ -161,6 +208,9 @@ fn obey(mut control: File, pid: Pid, ends: Ends) {
     }
     loop {
         rustix::process::kill_process_group(pid, Signal::KILL).ok();
+        if let Some(group) = group {
+            group.kill();
+        }
         kill_all(&descendants());
         thread::sleep(Duration::from_millis(50));
     }
@@ -174,11 +224,21 @@ fn is_gone(control: &File) -> bool {
 }
 
 /// Kills whatever the engine left behind and returns how many processes that were.
-fn end_descendants() -> u32 {
+fn end_descendants(pid: Pid, group: Option<&Group>) -> u32 {
     let mut left_over = 0;
     loop {
-        let found = descendants();
+        let mut found = descendants();
+        found.extend(group.map(Group::processes).unwrap_or_default());
+        found.sort_unstable_by_key(|it| it.as_raw_nonzero());
+        found.dedup();
         left_over = left_over.max(u32::try_from(found.len()).unwrap_or(u32::MAX));
+        // Groups first: a process that forks while it is looked for is in one of them.
+        if found.iter().any(|it| rustix::process::getpgid(Some(*it)) == Ok(pid)) {
+            rustix::process::kill_process_group(pid, Signal::KILL).ok();
+        }
+        if let Some(group) = group {
+            group.kill();
+        }
         kill_all(&found);
         if rustix::process::wait(WaitOptions::empty()).err() == Some(rustix::io::Errno::CHILD) {
             return left_over;
@@ -194,19 +254,5 @@ fn kill_all(pids: &[Pid]) {
 
 /// All living processes below this one.
 fn descendants() -> Vec<Pid> {
-    let Ok(processes) = procfs::process::all_processes() else { return Vec::new() };
-    let stats: Vec<(i32, i32, char)> = processes
-        .flatten()
-        .filter_map(|it| it.stat().ok())
-        .map(|it| (it.pid, it.ppid, it.state))
-        .collect();
-    let mut family = vec![rustix::process::getpid().as_raw_nonzero().get()];
-    let mut next = 0;
-    while next < family.len() {
-        let parent = family[next];
-        family.extend(stats.iter().filter(|it| it.1 == parent).map(|it| it.0));
-        next += 1;
-    }
-    let is_alive = |pid: &i32| stats.iter().any(|it| it.0 == *pid && it.2 != 'Z');
-    family.into_iter().skip(1).filter(is_alive).filter_map(Pid::from_raw).collect()
+    processes::descendants(std::process::id()).into_iter().filter_map(Pid::from_raw).collect()
 }

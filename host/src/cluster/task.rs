@@ -27,7 +27,7 @@ use crate::{
     exit::ExitStatus,
     grants::Gate,
     locks::{self, LockError},
-    machine::{self, Machine},
+    machine::{self, Cores, Machine},
     planning::{self, Backends},
     runner::{self, Bench, Cancel, Finished},
     store::{Entry, Results, ResultsError},
@@ -95,6 +95,8 @@ pub(crate) fn run(
     if tried >= shard.tries {
         return Err(refused(&Refusal::TriedEnough(tried)));
     }
+    // Before any other thread begins: they inherit it.
+    let cores = machine::divide_cores()?;
     let (instruments, _) = Instruments::discover(&meter_options(shard.gpus));
     let devices = instruments.devices();
     let site = machine::site(&devices);
@@ -119,12 +121,12 @@ pub(crate) fn run(
         return Err(refused(&Refusal::Check(reason)));
     }
     results
-        .write_json("environment.json", &Machine::read(devices.clone()))
+        .write_json("environment.json", &Machine::read(devices.clone(), &cores))
         .map_err(|it| unusable(&it))?;
     let blocks: BTreeSet<u32> = open.iter().map(|it| it.number).collect();
     let records: Vec<Record> = carried.into_iter().map(|(_, it)| it).collect();
     let finished =
-        carry_out(&shard, open, allow, &instruments, site, &records, &mut results, emit)?;
+        carry_out(&shard, open, allow, &instruments, &cores, site, &records, &mut results, emit)?;
     drop(std::fs::remove_dir(results.path().join("scratch")));
     if finished.left == 0 && !finished.interrupted {
         results.write_json(DONE, &Done { blocks }).map_err(|it| unusable(&it))?;
@@ -138,13 +140,16 @@ fn carry_out(
     open: Vec<&BlockFile>,
     allow: &[String],
     instruments: &Instruments,
+    cores: &Cores,
     site: Site,
     earlier: &[Record],
     results: &mut Results,
     emit: &mut dyn FnMut(Event),
 ) -> Result<Finished, Failure> {
     let devices = instruments.devices();
-    let backends = Backends::new(Gate::new(allow.to_vec()))?.with_gpus(machine::gpu_ids(&devices));
+    let backends = Backends::new(Gate::new(allow.to_vec()))?
+        .with_gpus(machine::gpu_ids(&devices))
+        .with_cores(cores.engines.clone());
     let trials =
         open.into_iter().flat_map(|block| block.trials.iter().map(|it| (*it, block.number)));
     let planned = planning::part(

@@ -16,7 +16,7 @@ use crate::{
     diagnostics::Failure,
     exit::ExitStatus,
     grants::Gate,
-    machine::Machine,
+    machine::{Cores, Machine},
     planning::{self, Backends},
     report,
     runner::Cancel,
@@ -56,7 +56,7 @@ pub(super) fn submit(args: &RunArgs, settings: ExecutorSettings) -> Result<ExitS
     run::describe(&results, &planned, &user).map_err(|it| run::unusable(&it))?;
     if args.resume.is_none() {
         // Until the first node has described itself.
-        let machine = Machine::read(Vec::new());
+        let machine = Machine::read(Vec::new(), &Cores::default());
         results.write_json("environment.json", &machine).map_err(|it| run::unusable(&it))?;
     }
     let mut reporter = report::reporter(args.progress());

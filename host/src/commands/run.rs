@@ -66,10 +66,13 @@ pub(super) fn here(
     args: &RunArgs,
     instruments: Discover<'_>,
 ) -> Result<(ExitStatus, PathBuf), Failure> {
+    // First of all: every later thread inherits it.
+    let cores = machine::divide_cores()?;
     let (instruments, findings) = instruments();
     let devices = instruments.devices();
     let backends = Backends::new(Gate::new(args.allow.clone()).asking())?
-        .with_gpus(machine::gpu_ids(&devices));
+        .with_gpus(machine::gpu_ids(&devices))
+        .with_cores(cores.engines.clone());
     let mut planned = planning::plan(
         &args.study,
         args.directory.as_deref(),
@@ -92,7 +95,7 @@ pub(super) fn here(
     let (_, mut results, earlier) = open(args, &planned)?;
     describe(&results, &planned, &settings).map_err(|it| unusable(&it))?;
     results
-        .write_json("environment.json", &Machine::read(devices.clone()))
+        .write_json("environment.json", &Machine::read(devices.clone(), &cores))
         .map_err(|it| unusable(&it))?;
 
     let mut reporter = report::reporter(args.progress());
@@ -142,8 +145,9 @@ pub(crate) fn summary_of(results: &Path) -> Result<Summary, Failure> {
 /// Longest time that a container engine may take to be rid of what dead runs left.
 const SWEEP: Duration = Duration::from_secs(15);
 
-/// Removes containers of dead runs, which may hold a GPU, before anything is measured.
+/// Ends processes and removes containers of dead runs, which may hold a GPU, before anything is measured.
 fn sweep() {
+    llem_launch::end_orphans();
     let attendant =
         std::env::current_exe().ok().filter(|_| llem_launch::containers_are_reachable());
     let started =

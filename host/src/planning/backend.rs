@@ -37,6 +37,8 @@ pub(crate) struct Backend {
     pub(crate) environment: Environment,
     /// The image that the user names.
     pub(crate) image: Option<ImageRef>,
+    /// Content of the image that engines run in, where it was looked at.
+    pub(crate) image_id: Option<String>,
     pub(crate) runner: Runner,
     plugin: Plugin,
 }
@@ -48,13 +50,21 @@ pub(crate) struct Backends {
     gate: Gate,
     /// UUIDs of the GPUs that engines may use.
     gpus: Vec<String>,
+    /// Processors that engines may use; none: those of the host.
+    cores: Vec<usize>,
 }
 
 impl Backends {
     /// Finds plugins where they are; the gate decides what each may have started.
     pub(crate) fn new(gate: Gate) -> Result<Self, Failure> {
         let registry = Registry::from_env().with_installed(Store::open()?.installed());
-        Ok(Self { registry, gate, gpus: Vec::new() })
+        Ok(Self { registry, gate, gpus: Vec::new(), cores: Vec::new() })
+    }
+
+    /// Keeps engines to these processors.
+    pub(crate) fn with_cores(mut self, cores: Vec<usize>) -> Self {
+        self.cores = cores;
+        self
     }
 
     /// Gives engines these GPUs, by UUID.
@@ -115,22 +125,39 @@ impl Backends {
         let grant = image.iter().fold(grant, |grant, it| grant.with_image(&it.repository));
         let mut host = host_environment(wanted, self.gpus.clone());
         host.directories = grant.directories().map(Path::to_owned).collect();
+        host.cores.clone_from(&self.cores);
         host.secrets.retain(|name, _| grant.secret(name));
         let environment = Environment { grant, programs: programs(wanted)?, host };
         let releases = plugin.releases().map_err(broken)?;
-        let installed = if probe && wanted.release.is_none() {
-            let probes = plugin.version_probes().map_err(broken)?;
-            release::installed(&probes, &environment)
-        } else {
-            None
+        let runner = runner(wanted, &descriptor)?;
+        let probes = if probe { plugin.version_probes().map_err(broken)? } else { Vec::new() };
+        let pinned = wanted.release.as_deref();
+        let inside = match (runner, release::image_of(&releases, pinned, image.as_ref())) {
+            (Runner::Container, Some(image)) if probe => {
+                Some(release::in_image(&probes, image, &environment)?)
+            }
+            _ => None,
         };
-        let release =
-            release::choose(&releases, wanted.release.as_deref(), installed).map_err(|it| {
-                Failure::message(ExitStatus::Usage, format!("plugin `{}`: {it}", descriptor.id))
+        let installed = match &inside {
+            Some(inside) => inside.version.clone(),
+            None if pinned.is_none() && runner == Runner::Process => {
+                release::installed(&probes, &environment)
+            }
+            None => None,
+        };
+        let wrong = |it: String| {
+            Failure::message(ExitStatus::Usage, format!("plugin `{}`: {it}", descriptor.id))
+        };
+        let release = release::choose(&releases, pinned, installed).map_err(wrong)?;
+        if let Some(version) = inside.as_ref().and_then(|it| it.version.as_deref())
+            && pinned.is_some()
+        {
+            release::fits(&releases, &release, version).map_err(|it| {
+                wrong(it).hint("name an image of that release, or leave `release` out of the study")
             })?;
+        }
         let schema = plugin.schema(&release.id).map_err(broken)?;
         sound(&descriptor.id, &schema)?;
-        let runner = runner(wanted, &descriptor)?;
         Ok(Arc::new(Backend {
             id: descriptor.id.clone(),
             sha256: plugin.sha256().to_owned(),
@@ -139,6 +166,7 @@ impl Backends {
             schema,
             environment,
             image,
+            image_id: inside.map(|it| it.id),
             runner,
             plugin,
         }))
@@ -256,6 +284,7 @@ fn host_environment(wanted: &PluginUse, gpus: Vec<String>) -> HostEnvironment {
         directories: Vec::new(),
         model_cache: machine::hub_cache(),
         gpus,
+        cores: Vec::new(),
         variables,
     }
 }

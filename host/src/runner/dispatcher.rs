@@ -109,7 +109,9 @@ pub(crate) fn run(
         }
     }
     if let Some(kept) = kept {
-        drop(kept.stop());
+        for message in kept.stop(bench).1 {
+            emit(Event::Warning { message });
+        }
     }
     let mut finished = state.finished;
     finished.left = count(state.left());

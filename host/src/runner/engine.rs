@@ -13,7 +13,10 @@ use llem_core::{
     },
     event::Phase,
 };
-use llem_launch::{Attached, Ended, LaunchError, LogSummary, Running, Secrets, Site, check, leaks};
+use llem_launch::{
+    Attached, Ended, LaunchError, Listener, LogSummary, Running, Secrets, Site, check, leaks,
+    listener,
+};
 use llem_load::{
     probe::probe,
     target::{Target, TargetError},
@@ -21,7 +24,6 @@ use llem_load::{
 
 use super::{
     failure::Fault,
-    listener,
     offline::Worker,
     prepare::Preparation,
     trial::{Bench, Trial},
@@ -221,7 +223,8 @@ impl Engine {
             Place::Started(running) => Whose::Process(running.pid()),
             Place::Found(attached) if !attached.is_local() => Whose::Elsewhere,
             Place::Found(attached) => {
-                listener::process(attached.port()).map_or(Whose::Unknown, Whose::Process)
+                let found = listener(attached.port()).as_ref().and_then(Listener::pid);
+                found.map_or(Whose::Unknown, Whose::Process)
             }
         }
     }
@@ -234,6 +237,14 @@ impl Engine {
                 Ok(Target::at(address, base_path))
             }
             Place::Found(attached) => attached.target(base_path),
+        }
+    }
+
+    /// The port that it was given; none: it was found running.
+    pub(super) fn own_port(&self) -> Option<u16> {
+        match &self.place {
+            Place::Started(running) => Some(running.port()),
+            Place::Found(_) => None,
         }
     }
 

@@ -72,6 +72,8 @@ impl Fault {
         match error {
             NotReady::Ended(_) => Self::new(Phase::Load, "crash", error.to_string()),
             NotReady::Cancelled => Self::cancelled(Phase::Load),
+            NotReady::Stranger { .. } => Self::new(Phase::Load, "foreign-port", error.to_string())
+                .hint("run it again: the next engine is given another port"),
             NotReady::Deadline { .. } | NotReady::Silent(_) => {
                 Self::new(Phase::Load, "not-ready", error.to_string())
                     .hint("see the engine's log; a large model may need a longer deadline")

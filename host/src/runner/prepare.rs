@@ -171,6 +171,8 @@ fn key(artefact: &Artefact, step: &Step, trial: &Trial) -> String {
         &trial.context.release,
         gpu,
         &step.image,
+        // A tag may mean another content tomorrow.
+        &trial.backend.image_id,
         &artefact.id,
         &artefact.key,
     ))

@@ -9,9 +9,12 @@ use llem_core::{
     study::NEVER_SHARED,
 };
 
+use llem_meter::Occupied;
+
 use super::{
     engine::{Engine, EngineLog},
-    trial::Trial,
+    left,
+    trial::{Bench, Trial},
 };
 
 /// A running engine and what it was started for.
@@ -21,6 +24,8 @@ pub(super) struct Kept {
     pub(super) load_seconds: f64,
     /// Idle power before it was started, once that is known.
     bare: Vec<Baseline>,
+    /// What its GPUs held before it was started.
+    before: Vec<Occupied>,
     started: Started,
 }
 
@@ -38,7 +43,7 @@ struct Started {
 
 impl Kept {
     /// An engine that was just started for a trial.
-    pub(super) fn started(engine: Engine, trial: &Trial) -> Self {
+    pub(super) fn started(engine: Engine, trial: &Trial, before: Vec<Occupied>) -> Self {
         let started = Started {
             key: trial.engine_key,
             component: trial.backend.sha256.clone(),
@@ -49,7 +54,7 @@ impl Kept {
             trial: trial.id.clone(),
             served: 0,
         };
-        Self { engine, load_seconds: 0.0, bare: Vec::new(), started }
+        Self { engine, load_seconds: 0.0, bare: Vec::new(), before, started }
     }
 
     /// Whether it runs and is what a trial needs. The plugin's plans are compared as well, because
@@ -98,9 +103,13 @@ impl Kept {
         })
     }
 
-    /// Stops it and returns what it left behind.
-    pub(super) fn stop(self) -> EngineLog {
-        self.engine.stop()
+    /// Stops it, and returns what it left behind: its log, and what of it is still there.
+    pub(super) fn stop(self, bench: &Bench<'_>) -> (EngineLog, Vec<String>) {
+        let port = self.engine.own_port();
+        let log = self.engine.stop();
+        let now = || bench.instruments.occupied();
+        let left = port.map(|port| left::after_stop(Some(port), &self.before, &now));
+        (log, left.unwrap_or_default())
     }
 }
 

@@ -17,7 +17,7 @@ use llem_core::{
     units::Watts,
     workload::Workload,
 };
-use llem_launch::{Grant, HostEnvironment, LogSummary, Programs, Secrets};
+use llem_launch::{Grant, HostEnvironment, LogSummary, Programs, Secrets, process_name};
 use llem_meter::{Instruments, Occupied, Recording};
 
 use super::{
@@ -117,13 +117,14 @@ pub(super) fn run(
     emit: Emit<'_>,
 ) -> TrialResult {
     let mut running = kept.take();
+    let mut warnings = Vec::new();
     if running.as_mut().is_some_and(|it| !it.serves(trial)) {
         emit(Event::PhaseStarted { trial: trial.id.clone(), phase: Phase::Stop });
-        drop(running.take().map(Kept::stop));
+        warnings.extend(running.take().map(|it| it.stop(bench).1).unwrap_or_default());
     }
     // An engine of the study itself is no stranger.
-    let warnings =
-        if running.is_none() { strangers(&bench.instruments.occupied()) } else { Vec::new() };
+    let before = if running.is_none() { bench.instruments.occupied() } else { Vec::new() };
+    warnings.extend(strangers(&before));
     let started_at = jiff::Timestamp::now().to_string();
     let clock = Instant::now();
     let recording = bench.instruments.start_with(trial.gpus());
@@ -139,7 +140,7 @@ pub(super) fn run(
         observed: Observed::default(),
         warnings,
     };
-    let (outcome, engine) = attempt.run(running, kept, keep);
+    let (outcome, engine) = attempt.run(running, before, kept, keep);
     let Attempt { recording, series, requests, mut observed, warnings, .. } = attempt;
     let record = Record {
         format: FORMAT,
@@ -166,15 +167,8 @@ const DRIVERS_OWN_BYTES: u64 = 1 << 30;
 
 /// Names what is on the GPUs before the engine is.
 fn strangers(gpus: &[Occupied]) -> Vec<String> {
-    let of_process = |pid: &u32| {
-        let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
-        name.map_or_else(
-            |_| format!("process {pid}"),
-            |it| format!("{} (process {pid})", it.trim()),
-        )
-    };
     let said = |gpu: &Occupied| {
-        let processes: Vec<String> = gpu.processes.iter().map(of_process).collect();
+        let processes: Vec<String> = gpu.processes.iter().map(|it| process_name(*it)).collect();
         let mebibytes = gpu.memory_bytes.unwrap_or_default() >> 20;
         match (processes.is_empty(), gpu.memory_bytes) {
             (false, _) => Some(format!(
@@ -237,6 +231,7 @@ impl Attempt<'_> {
     fn run(
         &mut self,
         running: Option<Kept>,
+        before: Vec<Occupied>,
         kept: &mut Option<Kept>,
         keep: bool,
     ) -> (Outcome, EngineReport) {
@@ -257,7 +252,8 @@ impl Attempt<'_> {
                 it.turn_to(self.trial);
                 Ok(it)
             }
-            None => Engine::start(self.trial, self.bench).map(|it| Kept::started(it, self.trial)),
+            None => Engine::start(self.trial, self.bench)
+                .map(|it| Kept::started(it, self.trial, before)),
         };
         let mut own = match started {
             Ok(it) => it,
@@ -292,7 +288,9 @@ impl Attempt<'_> {
             log
         } else {
             self.phase(Phase::Stop);
-            own.stop()
+            let (log, left) = own.stop(self.bench);
+            self.warnings.extend(left);
+            log
         };
         if log.ended.left_over > 0 {
             let left = log.ended.left_over;

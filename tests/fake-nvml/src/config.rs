@@ -75,6 +75,8 @@ pub struct GpuConfig {
     pub slices: Vec<String>,
     /// Processes that compute on it.
     pub processes: Vec<u32>,
+    /// Memory in use.
+    pub memory_bytes: u64,
     /// What is wrong with it.
     pub faults: Faults,
 }
@@ -143,6 +145,7 @@ impl Default for GpuConfig {
             temperature: Profile::constant(40.0),
             slices: Vec::new(),
             processes: Vec::new(),
+            memory_bytes: 5_000_000_000,
             faults: Faults::default(),
         }
     }

@@ -236,8 +236,10 @@ export! {
     }
     fn nvmlDeviceGetPerformanceState(device: Device, out: *mut c_uint) { value(device, out, |_, _| Ok(0)) }
     fn nvmlDeviceGetMemoryInfo(device: Device, out: *mut sys::nvmlMemory_t) {
-        let memory = sys::nvmlMemory_t { total: 85_520_809_984, free: 80_520_809_984, used: 5_000_000_000 };
-        value(device, out, |_, _| Ok(memory))
+        value(device, out, |gpu, _| {
+            let (total, used) = (85_520_809_984, gpu.memory_bytes);
+            Ok(sys::nvmlMemory_t { total, free: total.saturating_sub(used), used })
+        })
     }
     fn nvmlDeviceGetViolationStatus(device: Device, policy: c_uint, out: *mut sys::nvmlViolationTime_t) {
         value(device, out, |gpu, at| match (gpu.faults.no_violation_status, policy) {

@@ -10,7 +10,9 @@ use bollard::{
     Docker,
     container::LogOutput,
     errors::Error,
-    models::{ContainerCreateBody, DeviceRequest, HostConfig, Mount, MountType, PortBinding},
+    models::{
+        ContainerCreateBody, DeviceRequest, HealthConfig, HostConfig, Mount, MountType, PortBinding,
+    },
     query_parameters::{
         AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, KillContainerOptionsBuilder,
     },
@@ -46,10 +48,12 @@ pub(super) async fn attend(docker: &Docker, spec: &Spec) -> Result<u8, String> {
     };
     let name = format!("llem-{}-{}-{}", spec.owner, spec.step, std::process::id());
     let options = CreateContainerOptionsBuilder::new().name(&name).build();
-    let body = body(docker, spec, image).await;
+    let network = network(docker, spec).await;
+    let body = body(docker, spec, image, network).await;
     let failed = |it: Error| it.to_string();
     let id = docker.create_container(Some(options), body).await.map_err(failed)?.id;
-    let code = run(docker, spec, &id, record, &mut ends).await;
+    let state = State { image: record, shares_network: network == "host", ..State::default() };
+    let code = run(docker, spec, &id, state, &mut ends).await;
     let removed = force_remove(docker, &id).await.map_err(failed);
     let code = code?;
     removed.map(|()| code)
@@ -59,7 +63,7 @@ async fn run(
     docker: &Docker,
     spec: &Spec,
     id: &str,
-    image: String,
+    state: State,
     ends: &mut Ends,
 ) -> Result<u8, String> {
     let failed = |it: Error| it.to_string();
@@ -73,7 +77,7 @@ async fn run(
     docker.start_container(id, None).await.map_err(failed)?;
     let facts = docker.inspect_container(id, None).await.map_err(failed)?;
     let pid = facts.state.and_then(|it| it.pid).and_then(|it| u32::try_from(it).ok());
-    tell(spec, &State { id: id.to_owned(), pid: pid.filter(|it| *it != 0), image })?;
+    tell(spec, &State { id: id.to_owned(), pid: pid.filter(|it| *it != 0), ..state })?;
     if spec.has_input {
         tokio::spawn(feed(attached.input));
     }
@@ -104,6 +108,10 @@ async fn run(
             },
         }
     };
+    let ended = docker.inspect_container(id, None).await.ok().and_then(|it| it.state);
+    if ended.is_some_and(|it| it.oom_killed == Some(true)) {
+        say("the kernel ended it: it was out of memory");
+    }
     code.ok_or_else(|| "the connection to it was lost".to_owned())
 }
 
@@ -184,16 +192,19 @@ impl Ends {
     }
 }
 
-/// Everything that the engine has to know, hardening included; nothing of it is the plugin's to choose.
-async fn body(docker: &Docker, spec: &Spec, image: String) -> ContainerCreateBody {
-    let port = format!("{}/tcp", spec.port);
-    // Where the engine has no bridge, only the host's own network leads to the container.
-    let has_bridge = docker.inspect_network("bridge", None).await.is_ok();
-    let network = match (spec.network, spec.has_input) {
+/// The network of a container, as container engines call it.
+async fn network(docker: &Docker, spec: &Spec) -> &'static str {
+    match (spec.network, spec.has_input) {
         (Network::None, _) | (Network::Local, true) => "none",
-        _ if has_bridge && !host_network() => "bridge",
+        // Where the engine has no bridge, only the host's own network leads to the container.
+        _ if !host_network() && docker.inspect_network("bridge", None).await.is_ok() => "bridge",
         _ => "host",
-    };
+    }
+}
+
+/// Everything that the engine has to know, hardening included; nothing of it is the plugin's to choose.
+async fn body(docker: &Docker, spec: &Spec, image: String, network: &str) -> ContainerCreateBody {
+    let port = format!("{}/tcp", spec.port);
     // In a network of its own, a container is reached by its own address; in the host's, only this machine may.
     let address = if network == "host" { "127.0.0.1" } else { "0.0.0.0" };
     let known = |text: &str| text.replace(ADDRESS, address);
@@ -216,6 +227,7 @@ async fn body(docker: &Docker, spec: &Spec, image: String) -> ContainerCreateBod
         init: Some(true),
         ipc_mode: Some("private".into()),
         readonly_rootfs: Some(read_only),
+        cpuset_cpus: (!spec.cores.is_empty()).then(|| list(&spec.cores)),
         tmpfs: read_only.then(|| HashMap::from([("/tmp".to_owned(), String::new())])),
         shm_size: spec.shm_mib.map(|it| i64::from(it) << 20),
         memory: spec.memory_mib.map(|it| i64::from(it) << 20),
@@ -243,9 +255,18 @@ async fn body(docker: &Docker, spec: &Spec, image: String) -> ContainerCreateBod
         open_stdin: Some(spec.has_input),
         stdin_once: Some(spec.has_input),
         labels: Some(labels(spec.owner, &spec.step)),
+        // An image's own check would start programs within windows; the plan's probes say whether it is well.
+        healthcheck: Some(HealthConfig {
+            test: Some(vec!["NONE".into()]),
+            ..HealthConfig::default()
+        }),
         host_config: Some(host_config),
         ..ContainerCreateBody::default()
     }
+}
+
+fn list(numbers: &[usize]) -> String {
+    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// Label of an image that works with a root file system that it can't write.

@@ -75,7 +75,7 @@ fn has_digest(image: &ImageInspect, digest: &str) -> bool {
 }
 
 /// By digest where there is one: a tag may mean something else tomorrow.
-fn name(it: &ImageRef) -> String {
+pub(super) fn name(it: &ImageRef) -> String {
     match (&it.digest, &it.tag) {
         (Some(digest), _) => format!("{}@{digest}", it.repository),
         (None, Some(tag)) => format!("{}:{tag}", it.repository),

@@ -7,6 +7,8 @@ use bollard::{
     query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder},
 };
 
+use crate::processes::started;
+
 /// Label with the number of the host's process.
 const OWNER: &str = "llem.owner";
 /// Label with the moment that process was started, since numbers are used again.
@@ -58,13 +60,6 @@ fn is_alive(labels: &HashMap<String, String>) -> bool {
     let owner = text(OWNER).parse().ok();
     text(BOOT) == boot()
         && owner.and_then(started).is_some_and(|it| it.to_string() == text(STARTED))
-}
-
-/// When a process was started, in the kernel's ticks; none: there is no such process.
-fn started(pid: u32) -> Option<u64> {
-    let process = procfs::process::Process::new(i32::try_from(pid).ok()?).ok()?;
-    let stat = process.stat().ok()?;
-    (stat.state != 'Z').then_some(stat.starttime)
 }
 
 fn boot() -> String {

@@ -37,6 +37,8 @@ pub(crate) struct Spec {
     pub(super) network: Network,
     pub(super) port: u16,
     pub(super) has_input: bool,
+    /// Processors that it may use; none: all.
+    pub(super) cores: Vec<usize>,
     pub(super) shm_mib: Option<u32>,
     pub(super) memory_mib: Option<u32>,
     pub(super) signal: String,
@@ -64,6 +66,8 @@ pub(crate) struct State {
     pub(crate) pid: Option<u32>,
     /// Content of its image: `repository@sha256:…` where a registry has it, else the engine's own id.
     pub(crate) image: String,
+    /// Whether it is in the host's own network.
+    pub(crate) shares_network: bool,
 }
 
 pub(super) fn read(path: &Path) -> Result<Spec, String> {
@@ -133,6 +137,7 @@ pub(crate) fn spec(
         network: step.network,
         port: site.port,
         has_input: matches!(&step.role, Role::Subject(it) if matches!(it.drive, Drive::Batch { .. })),
+        cores: host.cores.clone(),
         shm_mib: step.shm_mib,
         memory_mib: step.limits.memory_mib,
         signal: match step.stop.signal {

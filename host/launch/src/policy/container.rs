@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use llem_core::backend::{MountSource, Network, Program, Runner, Step};
+use llem_core::backend::{ImageRef, MountSource, Network, Program, Runner, Step};
 
 use super::{
     Checker,
@@ -43,19 +43,7 @@ pub(super) fn is_option(text: &str) -> bool {
 impl Checker<'_> {
     pub(super) fn container(&mut self, step: &Step) {
         match (step.runner, &step.image) {
-            (Runner::Container, Some(image)) => {
-                if !is_repository(&image.repository) {
-                    self.refuse("image-name", image.repository.clone());
-                } else if !self.grant.image(&image.repository) {
-                    self.refuse("image-not-granted", image.repository.clone());
-                }
-                if let Some(tag) = image.tag.as_ref().filter(|it| !is_tag(it)) {
-                    self.refuse("image-tag", tag.clone());
-                }
-                if let Some(digest) = image.digest.as_ref().filter(|it| !is_digest(it)) {
-                    self.refuse("image-digest", digest.clone());
-                }
-            }
+            (Runner::Container, Some(image)) => self.image(image),
             (Runner::Container, None) => {
                 self.refuse("image-missing", "a container step without an image");
             }
@@ -78,6 +66,20 @@ impl Checker<'_> {
             self.refuse("shared-memory", format!("{:?} MiB of shared memory", step.shm_mib));
         }
         self.mounts(step);
+    }
+
+    pub(super) fn image(&mut self, image: &ImageRef) {
+        if !is_repository(&image.repository) {
+            self.refuse("image-name", image.repository.clone());
+        } else if !self.grant.image(&image.repository) {
+            self.refuse("image-not-granted", image.repository.clone());
+        }
+        if let Some(tag) = image.tag.as_ref().filter(|it| !is_tag(it)) {
+            self.refuse("image-tag", tag.clone());
+        }
+        if let Some(digest) = image.digest.as_ref().filter(|it| !is_digest(it)) {
+            self.refuse("image-digest", digest.clone());
+        }
     }
 
     fn mounts(&mut self, step: &Step) {
