@@ -264,7 +264,7 @@ fn every_attack_is_refused_by_name_and_leaves_nothing() {
     attacks.sort_by(|left, right| left.name.cmp(&right.name));
     let only = std::env::var("LLEM_ATTACK").unwrap_or_default();
     attacks.retain(|it| it.name.contains(&only));
-    assert!(only.len() + attacks.len() >= 40, "{} attacks", attacks.len());
+    assert!(!only.is_empty() || attacks.len() >= 40, "{} attacks", attacks.len());
     let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..4 {

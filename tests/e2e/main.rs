@@ -14,6 +14,7 @@ mod failure;
 mod fake;
 mod grants;
 mod h100;
+mod isolation;
 mod journal;
 mod limits;
 mod locks;

@@ -127,8 +127,10 @@ pub(super) fn plan(attempt: &Attempt<'_>, engine: &Engine) -> Result<Plan, Fault
 fn explain(mut fault: Fault, log: &RequestLog) -> Fault {
     let failed = log.requests.iter().filter(|it| it.detail.is_some() && !it.is_completed());
     if let Some(first) = failed.clone().next() {
-        let detail = first.detail.as_deref().unwrap_or_default();
-        let count = failed.count();
+        let said = first.detail.as_deref().filter(|it| !it.is_empty());
+        let status = first.http_status.map(|it| format!("status {it}"));
+        let parts: Vec<&str> = status.as_deref().into_iter().chain(said).collect();
+        let (detail, count) = (parts.join(", "), failed.count());
         fault.message =
             format!("{}; {count} requests failed, the first with: {detail}", fault.message);
     }

@@ -1,0 +1,174 @@
+//! What an engine is kept within: its own port, its own processors, and a group that ends with it.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use llem_core::backend::{
+    ArgPart, Command, Drive, GpuNeed, Limits, Network, PlanFile, Probe, Program, Readiness, Role,
+    Runner, Step, Stop, StopSignal, Subject,
+};
+use llem_launch::{HostEnvironment, NotReady, Programs, Running, Site};
+use llem_tests::processes_with;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{small_study, workspace};
+
+/// An engine that is this Python.
+fn python(code: &str, probe: Probe) -> Step {
+    let drive = Drive::Http {
+        protocol: "openai-completions".into(),
+        base_path: "/v1".into(),
+        served_model: "m".into(),
+        body: Vec::new(),
+        reports_usage: true,
+    };
+    let file = "engine.py".to_owned();
+    Step {
+        id: "serve".into(),
+        title: "Engine".into(),
+        role: Role::Subject(Subject { drive, metrics: None, inspections: Vec::new() }),
+        runner: Runner::Process,
+        image: None,
+        command: Command {
+            program: Program::Named("python3".into()),
+            args: vec![vec![ArgPart::File(file.clone())], vec![ArgPart::Port]],
+        },
+        env: Vec::new(),
+        mounts: Vec::new(),
+        files: vec![PlanFile { name: file, contents: code.into(), executable: false }],
+        gpus: GpuNeed::default(),
+        network: Network::Local,
+        shm_mib: None,
+        readiness: Readiness { probes: vec![probe], interval_ms: 10, deadline_ms: 60_000 },
+        signals: Vec::new(),
+        limits: Limits::default(),
+        stop: Stop { signal: StopSignal::Term, grace_ms: 500 },
+    }
+}
+
+fn started(step: &Step, place: &Path, port: u16) -> Running {
+    let site = Site {
+        supervisor: env!("CARGO_BIN_EXE_llem-under-test").into(),
+        scratch_parent: place.to_owned(),
+        model: "m".into(),
+        port,
+        artefacts: std::collections::BTreeMap::new(),
+        log_file: None,
+    };
+    let path = std::env::var("PATH").ok();
+    let programs = Programs::new(&[], path.as_deref());
+    Running::start(step, &site, &programs, &HostEnvironment::default()).expect("it starts")
+}
+
+#[test]
+fn an_engine_is_not_ready_while_another_program_answers_at_its_port() {
+    let workspace = workspace();
+    let other = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = other.local_addr().expect("it is bound").port();
+    let step = python("import time\ntime.sleep(60)\n", Probe::Tcp);
+    let mut running = started(&step, workspace.path(), port);
+    let error = running.wait_ready(&|| false).expect_err("another one answers");
+    assert!(matches!(&error, NotReady::Stranger { port: found, .. } if *found == port), "{error}");
+    assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+    running.stop();
+
+    // The same with a port of its own, which a descendant of the engine has.
+    let step = python(
+        "import os, socket, sys, time\nif os.fork():\n    time.sleep(60)\n\
+         server = socket.create_server(('127.0.0.1', int(sys.argv[1])))\ntime.sleep(60)\n",
+        Probe::Tcp,
+    );
+    let mut running = started(&step, workspace.path(), Site::free_port().expect("one is free"));
+    running.wait_ready(&|| false).expect("it is the engine's own");
+    running.stop();
+}
+
+/// Whether control groups of the second version can be made here; nothing else ends what outlives its supervisor.
+fn has_groups() -> bool {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let root = mounts.lines().find(|it| it.contains(" - cgroup2 "));
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = own.lines().find_map(|it| it.strip_prefix("0::/").map(str::to_owned));
+    let (Some(root), Some(own)) = (root.and_then(|it| it.split(' ').nth(4)), own) else {
+        return false;
+    };
+    let probe = Path::new(root).join(own).join(format!("probe-{}", std::process::id()));
+    fs::create_dir(&probe).and_then(|()| fs::remove_dir(&probe)).is_ok()
+}
+
+#[test]
+fn what_an_engine_forked_ends_even_when_its_supervisor_was_killed() {
+    if !has_groups() {
+        eprintln!("no control groups can be made here: nothing to test");
+        return;
+    }
+    let workspace = workspace();
+    let code = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    open('forked', 'w')\n    \
+                time.sleep(600)\ntime.sleep(600)\n";
+    let step = python(code, Probe::File("forked".into()));
+    let mut running = started(&step, workspace.path(), 0);
+    running.wait_ready(&|| false).expect("it forks");
+    let stat = fs::read_to_string(format!("/proc/{}/stat", running.pid())).expect("it runs");
+    let parent = stat.rsplit(')').next().and_then(|it| it.split_whitespace().nth(1));
+    let supervisor = parent.and_then(|it| it.parse().ok()).and_then(Pid::from_raw);
+    kill_process(supervisor.expect("a number"), Signal::KILL).expect("it is ours");
+    let place = workspace.path().display().to_string();
+    thread::sleep(Duration::from_millis(200));
+    assert_eq!(processes_with(&place).len(), 1, "what was forked is nobody's child any more");
+    running.stop();
+    assert_eq!(processes_with(&place), Vec::<u32>::new());
+}
+
+fn allowed(pid: u32) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|it| it.strip_prefix("Cpus_allowed_list:"))?;
+    Some(line.trim().to_owned())
+}
+
+#[test]
+fn engines_are_kept_away_from_the_hosts_processors() {
+    let workspace = workspace();
+    workspace.write("study.toml", &small_study("").replace("repeats = 1", "repeats = 3"));
+    let all = std::thread::available_parallelism().map_or(1, usize::from);
+    let with = |cores: &str| {
+        let mut command = workspace.command(&["run", "study.toml", "--quiet"]);
+        command.env("LLEM_HOST_CORES", cores);
+        command
+    };
+    let wrong = with("0-1").output().expect("it starts");
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("found `0-1`"));
+    let own = allowed(std::process::id()).expect("Linux says so");
+    if all < 2 || !own.starts_with("0-") && !own.starts_with("0,") {
+        eprintln!("the processors {own} can't be divided as this test does it");
+        return;
+    }
+    let mut run = with("0").spawn().expect("it starts");
+    let deadline = Instant::now() + Duration::from_mins(2);
+    let place = workspace.path().display().to_string();
+    // Of the engine alone: its supervisor is the host's.
+    let is_engine = |pid: &u32| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        words.split(|it| *it == 0).nth(1) == Some(b"engine")
+    };
+    let seen = loop {
+        let engine = processes_with(&place).into_iter().find(is_engine);
+        if let Some(found) = engine.and_then(allowed) {
+            break found;
+        }
+        assert!(Instant::now() < deadline, "an engine runs within two minutes");
+        thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!(allowed(run.id()).as_deref(), Some("0"));
+    assert!(seen.split([',', '-']).all(|it| it != "0"), "{seen}");
+    assert!(run.wait().expect("it is ours").success());
+    let text = fs::read_to_string(workspace.results().join("environment.json")).expect("written");
+    let environment: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+    assert_eq!(environment["host_cores"], serde_json::json!([0]));
+    assert_eq!(environment["engine_cores"].as_array().map(Vec::len), Some(all - 1));
+}
