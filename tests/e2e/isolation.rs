@@ -104,7 +104,6 @@ fn has_groups() -> bool {
 #[test]
 fn what_an_engine_forked_ends_even_when_its_supervisor_was_killed() {
     if !has_groups() {
-        eprintln!("no control groups can be made here: nothing to test");
         return;
     }
     let workspace = workspace();
@@ -145,7 +144,7 @@ fn engines_are_kept_away_from_the_hosts_processors() {
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("found `0-1`"));
     let own = allowed(std::process::id()).expect("Linux says so");
     if all < 2 || !own.starts_with("0-") && !own.starts_with("0,") {
-        eprintln!("the processors {own} can't be divided as this test does it");
+        // With one processor, or without the first, they can't be divided as below.
         return;
     }
     let mut run = with("0").spawn().expect("it starts");
