@@ -13,7 +13,7 @@ use llem_core::{
 use llem_meter::{Instruments, MeterOptions};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::cores::{Cores, divide as divide_cores, numbers as core_numbers};
+pub(crate) use self::cores::{Cores, divide as divide_cores};
 
 /// The machine that a study ran on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -96,7 +96,7 @@ pub(crate) fn run(
         return Err(refused(&Refusal::TriedEnough(tried)));
     }
     // Before any other thread begins: they inherit it.
-    let cores = machine::divide_cores()?;
+    let cores = machine::divide_cores().map_err(|it| Failure::message(ExitStatus::Usage, it))?;
     let (instruments, _) = Instruments::discover(&meter_options(shard.gpus));
     let devices = instruments.devices();
     let site = machine::site(&devices);

@@ -67,7 +67,7 @@ pub(super) fn here(
     instruments: Discover<'_>,
 ) -> Result<(ExitStatus, PathBuf), Failure> {
     // First of all: every later thread inherits it.
-    let cores = machine::divide_cores()?;
+    let cores = machine::divide_cores().map_err(undivided)?;
     let (instruments, findings) = instruments();
     let devices = instruments.devices();
     let backends = Backends::new(Gate::new(args.allow.clone()).asking())?
@@ -135,6 +135,12 @@ pub(super) fn here(
         _ => ExitStatus::Success,
     };
     Ok((status, results.path().to_owned()))
+}
+
+/// Processors that can't be divided as the user wants it.
+fn undivided(why: String) -> Failure {
+    Failure::message(ExitStatus::Usage, why)
+        .hint("name some of the processors that llem may use, and leave some for engines")
 }
 
 /// The summary of a results directory, from its plan and journal.

@@ -2,8 +2,6 @@
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use crate::{diagnostics::Failure, exit::ExitStatus};
-
 /// Processors that llem keeps for itself: `0,1`. A property of the machine, so no part of a study.
 const VARIABLE: &str = "LLEM_HOST_CORES";
 
@@ -17,17 +15,14 @@ pub(crate) struct Cores {
 }
 
 /// Divides the processors as the environment says, and keeps this thread, and those that it will start, to the host's.
-pub(crate) fn divide() -> Result<Cores, Failure> {
+pub(crate) fn divide() -> Result<Cores, String> {
     let Some(text) = std::env::var(VARIABLE).ok().filter(|it| !it.trim().is_empty()) else {
         return Ok(Cores::default());
     };
-    let failed = |it: rustix::io::Errno| Failure::new(ExitStatus::Environment, &it);
+    let failed = |it: rustix::io::Errno| format!("`{VARIABLE}`: {it}");
     let set = sched_getaffinity(None).map_err(failed)?;
     let all: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|it| set.is_set(*it)).collect();
-    let cores = divided(&text, &all).map_err(|why| {
-        Failure::message(ExitStatus::Usage, format!("`{VARIABLE}`: {why}"))
-            .hint("name some of the processors that llem may use, and leave some for engines")
-    })?;
+    let cores = divided(&text, &all).map_err(|why| format!("`{VARIABLE}`: {why}"))?;
     let mut own = CpuSet::new();
     cores.host.iter().for_each(|it| own.set(*it));
     sched_setaffinity(None, &own).map_err(failed)?;
@@ -49,7 +44,7 @@ fn divided(text: &str, all: &[usize]) -> Result<Cores, String> {
 }
 
 /// Numbers between commas.
-pub(crate) fn numbers(text: &str) -> Option<Vec<usize>> {
+fn numbers(text: &str) -> Option<Vec<usize>> {
     let parts = text.split(',').filter(|it| !it.trim().is_empty());
     parts.map(|it| it.trim().parse().ok()).collect()
 }

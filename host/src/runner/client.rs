@@ -7,7 +7,6 @@ use llem_core::event::Phase;
 use llem_load::http::Plan;
 
 use super::failure::Fault;
-use crate::machine::core_numbers;
 
 /// Cores for the load generator's thread: `0,2`.
 const CORES: &str = "LLEM_CLIENT_CORES";
@@ -17,7 +16,7 @@ const PRIORITY: &str = "LLEM_CLIENT_PRIORITY";
 /// Puts what the environment says into a plan; the request log notes what was done and what was refused.
 pub(super) fn place(plan: &mut Plan) -> Result<(), Fault> {
     if let Ok(text) = env::var(CORES) {
-        plan.cores = core_numbers(&text).ok_or_else(|| {
+        plan.cores = cores(&text).ok_or_else(|| {
             let message =
                 format!("`{CORES}` must be numbers of cores such as `0,2`, found `{text}`");
             Fault::new(Phase::Warmup, "bad-plan", message)
@@ -25,4 +24,21 @@ pub(super) fn place(plan: &mut Plan) -> Result<(), Fault> {
     }
     plan.raise_priority = env::var(PRIORITY).is_ok_and(|it| it == "1");
     Ok(())
+}
+
+fn cores(text: &str) -> Option<Vec<usize>> {
+    let numbers = text.split(',').filter(|it| !it.trim().is_empty());
+    numbers.map(|it| it.trim().parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_numbers_between_commas() {
+        assert_eq!(cores("0, 2"), Some(vec![0, 2]));
+        assert_eq!(cores(""), Some(vec![]));
+        assert_eq!(cores("0-3"), None);
+    }
 }
