@@ -1,5 +1,7 @@
 //! The command line: help, exit codes, lists.
 
+use llem_tests::Answer;
+
 use crate::workspace;
 
 #[test]
@@ -123,4 +125,39 @@ fn studies_of_the_predecessor_are_imported_and_plan_to_their_runs() {
         "{}",
         answer.stderr
     );
+}
+
+#[test]
+fn the_cache_is_shown_and_cleaned() {
+    let workspace = workspace();
+    let cache = workspace.path().join("cache");
+    let artefacts = cache.join("artefacts");
+    std::fs::create_dir_all(artefacts.join("engine-1")).expect("it is ours");
+    std::fs::write(artefacts.join("engine-1/weights"), vec![0; 10_000]).expect("it is ours");
+    std::fs::write(artefacts.join("engine-1.lock"), "").expect("it is ours");
+    let llem = |args: &[&str]| {
+        let output = workspace.command(args).env("LLEM_CACHE_DIR", &cache).output();
+        Answer::of(&output.expect("it starts"))
+    };
+    assert_eq!(llem(&["params", "candle"]).code, Some(0));
+    let shown = || -> serde_json::Value {
+        serde_json::from_str(&llem(&["cache", "--json"]).stdout).expect("it is JSON")
+    };
+    let compiled = |shown: &serde_json::Value| {
+        let parts = shown["parts"].as_array().expect("a list");
+        parts.iter().find(|it| it["name"] == "cwasm").and_then(|it| it["bytes"].as_u64())
+    };
+    let before = shown();
+    assert_eq!(before["artefacts"][0]["name"], "engine-1", "{before:#}");
+    assert!(compiled(&before).is_some_and(|it| it > 10_000), "{before:#}");
+
+    let cleaned = llem(&["cache", "clean"]);
+    assert!(cleaned.stdout.starts_with("removed 1 artefacts"), "{}", cleaned.stdout);
+    let after = shown();
+    assert_eq!(
+        (after["artefacts"].as_array().map(Vec::len), compiled(&after)),
+        (Some(0), compiled(&before))
+    );
+    assert_eq!(llem(&["cache", "clean", "--all"]).code, Some(0));
+    assert_eq!(compiled(&shown()), None);
 }
