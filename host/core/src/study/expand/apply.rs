@@ -49,14 +49,13 @@ pub(super) fn run(
     if problems.len() > before {
         return;
     }
-    let order = order(space);
     let given = space.base.clone();
     let mut run = Run {
         study,
         facts,
         names: &names,
         rules,
-        order,
+        order: Vec::new(),
         fixed: given.clone(),
         state: given.clone(),
         given,
@@ -107,11 +106,12 @@ fn required(study: &Study, space: &Space<'_>, problems: &mut Vec<Problem>) {
     }
 }
 
-/// The plugin's slots that can hold a value, in the order of their paths.
-fn order(space: &Space<'_>) -> Vec<usize> {
+/// The plugin's slots that can hold a value, also one that a rule put there, in the order of their paths.
+fn order(space: &Space<'_>, fixed: &[u32]) -> Vec<usize> {
+    let is_given = |slot: usize| space.base[slot] != ABSENT || fixed[slot] != ABSENT;
     let mut order: Vec<usize> = (0..space.slots.len())
         .filter(|slot| space.slots[*slot].path().is_some())
-        .filter(|slot| space.slots[*slot].varying || space.base[*slot] != ABSENT)
+        .filter(|slot| space.slots[*slot].varying || is_given(*slot))
         .collect();
     order.sort_by_key(|slot| space.slots[*slot].path());
     order
@@ -152,6 +152,7 @@ impl Run<'_> {
     fn settle_fixed(&mut self, space: &Space<'_>) {
         self.fixed_verdict = self.settle(space, false);
         self.fixed.clone_from(&self.state);
+        self.order = order(space, &self.fixed);
     }
 
     fn point<'l>(

@@ -166,6 +166,14 @@ fn a_coerced_value_is_the_one_that_counts() {
 }
 
 #[test]
+fn a_value_that_a_rule_puts_into_fixed_settings_is_kept() {
+    let fixed = alpha_plan("engine.quantization = \"awq\"");
+    assert_eq!(values(&fixed, "engine.dtype"), ["float16"]);
+    let swept = alpha_plan("[sweep]\n\"alpha.engine.quantization\" = [\"awq\"]");
+    assert_eq!(fixed.experiments[0].id, swept.experiments[0].id);
+}
+
+#[test]
 fn a_rule_about_fixed_settings_refuses_everything() {
     let expansion = alpha_plan("engine.cache = \"fp8\"\n[sweep]\n\"alpha.engine.seqs\" = [1, 2]");
     assert_eq!((expansion.experiments.len(), expansion.skipped.len()), (0, 2));
