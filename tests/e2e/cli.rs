@@ -161,3 +161,18 @@ fn the_cache_is_shown_and_cleaned() {
     assert_eq!(llem(&["cache", "clean", "--all"]).code, Some(0));
     assert_eq!(compiled(&shown()), None);
 }
+
+#[test]
+fn a_plan_says_how_many_loads_another_order_would_need() {
+    let workspace = workspace();
+    let study = crate::small_study("") + "[sweep]\n\"candle.engine.threads\" = [1, 2]\n";
+    let says = |study: String| {
+        workspace.write("study.toml", &study);
+        let plan = workspace.llem(&["plan", "study.toml"]);
+        assert_eq!(plan.code, Some(0), "{}", plan.stderr);
+        plan.stdout.contains("`measure.order = \"grouped\"` would need 2")
+    };
+    let repeated = study.replace("repeats = 1", "repeats = 4");
+    assert!(says(repeated.clone()));
+    assert!(!says(study) && !says(repeated.replace("interleaved", "grouped")));
+}

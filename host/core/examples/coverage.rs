@@ -5,7 +5,10 @@
 
 #![expect(clippy::print_stdout, reason = "prints its measurements")]
 
+use indexmap::IndexMap;
 use llem_core::{
+    journal,
+    record::{Record, figure},
     repeat::{Decision, coverage, decide},
     schedule,
     stats::{Sample, confidence, holm, paired},
@@ -197,74 +200,96 @@ fn drift_bias(order: Order) -> (f64, f64) {
     (errors.iter().sum::<f64>() / count, errors.iter().copied().fold(0.0, f64::max))
 }
 
-/// Publications of the energy counter while a model was served, and when each concurrency began and ended.
-const SERVING: &str = include_str!("../../../tests/fixtures/h100/serving.csv");
-const EVENTS: &str = include_str!("../../../tests/fixtures/h100/serving_events.csv");
+/// A study on a real H100: one vLLM server, five concurrencies, three repeats of each.
+const RECORDED: &str = include_str!("../../../tests/fixtures/h100/vllm-concurrency/journal.jsonl");
 
-/// Seconds of a device that an experiment costs until its interval is within ±2 %, and what three runs of the
-/// predecessor's defaults cost; then those of the recorded study, five loads on one engine. The noise is that of 2 s
-/// windows of the recording.
+/// Seconds of a device that the recorded study costs until all its intervals are within ±2 %, beside three runs of the
+/// predecessor's defaults. Noise is that between the recorded trials, and so is what a trial on a running engine takes.
 fn device_seconds() {
     const LOAD: f64 = 40.0;
-    const MEASURE: f64 = 10.0;
-    const WARMUP: f64 = 5.0;
-    // Load, 30 s of baseline, a floor of 60 s and the same measurement, three times.
-    let before = 3.0 * (LOAD + 30.0 + 60.0 + MEASURE);
+    let levels = recorded();
+    let trial = levels.iter().map(|it| it.seconds).sum::<f64>() / length(levels.len());
+    // Load, 30 s of baseline, a floor of 60 s and the same trial, three times.
+    let before = 3.0 * (LOAD + 30.0 + 60.0 + trial);
     println!(
-        "device seconds until ±2 % (load {LOAD} s, warm-up {WARMUP} s, measurement {MEASURE} s); before: {before} s"
+        "device seconds until ±2 % (load {LOAD} s, a trial {trial:.1} s); before: {before:.0} s"
     );
-    let noises = recorded_noise();
-    let (mut all, mut measured) = (LOAD, 0.0);
-    for (concurrency, noise) in &noises {
-        let rule = Repeats { min: 3, max: 12, half_width: Some(0.02) };
-        let (_, trials) = adaptive(Noise::LogNormal(*noise), rule);
-        all += trials * (WARMUP + MEASURE);
-        measured += before;
-        let alone = trials * (LOAD + WARMUP + MEASURE);
-        let shared = LOAD + trials * (WARMUP + MEASURE);
+    let rule = Repeats { min: 3, max: 12, half_width: Some(0.02) };
+    let mut trials = 0.0;
+    for Level { name, noise, .. } in &levels {
+        let (_, repeats) = adaptive(Noise::LogNormal(*noise), rule);
+        trials += repeats;
+        let (alone, shared) = (repeats * (LOAD + trial), LOAD + repeats * trial);
         println!(
-            "  concurrency {concurrency:3}, noise {:.2} %: {trials:.1} trials, {alone:.0} s ({:.1} times fewer), \
-             {shared:.0} s where they share an engine ({:.1} times fewer)",
+            "  {name}, noise {:.2} %: {repeats:.1} trials, {alone:.0} s with an engine each ({:.1} times fewer), \
+             {shared:.0} s on one engine ({:.1}); three runs are within ±2 % in {:.0} % of studies",
             100.0 * noise,
             before / alone,
             before / shared,
+            100.0 * within(Noise::LogNormal(*noise), 3, 0.02),
         );
     }
-    println!(
-        "  the study of all {}: {all:.0} s, before {measured:.0} s ({:.1} times fewer)",
-        noises.len(),
-        measured / all
-    );
+    let before = before * length(levels.len());
+    for (what, loads) in [
+        ("one engine for all, in any order", 1.0),
+        ("an engine for each level, in a grouped order", length(levels.len())),
+        ("an engine for each trial", trials),
+    ] {
+        let seconds = loads * LOAD + trials * trial;
+        println!(
+            "  the study with {what}: {seconds:.0} s, before {before:.0} s ({:.1} times fewer)",
+            before / seconds
+        );
+    }
 }
 
-/// Coefficient of variation of the energy of 2 s windows at each concurrency.
-fn recorded_noise() -> Vec<(u32, f64)> {
-    let numbers = |line: &str| -> Vec<f64> {
-        line.split(',').map(|cell| cell.parse().unwrap_or(f64::NAN)).collect()
-    };
-    let counter: Vec<(f64, f64)> = SERVING
-        .lines()
-        .skip(1)
-        .map(numbers)
-        .map(|row| (f64::midpoint(row[0], row[1]), row[2]))
-        .collect();
-    let at = |time: f64| {
-        let next = counter.iter().position(|(it, _)| *it > time).expect("within the recording");
-        let ((before, low), (after, high)) = (counter[next - 1], counter[next]);
-        low + (high - low) * (time - before) / (after - before)
-    };
-    let mut noise = Vec::new();
-    for pair in EVENTS.lines().skip(1).collect::<Vec<_>>().chunks(2) {
-        let begin = numbers(pair[0])[2] + 1.0;
-        let energies: Vec<f64> = (0..3)
-            .map(f64::from)
-            .map(|it| at(begin + 2.0 * (it + 1.0)) - at(begin + 2.0 * it))
-            .collect();
-        let sample = Sample::new(energies).expect("finite energies");
-        let deviation = sample.standard_deviation().expect("three windows") / sample.mean();
-        let concurrency =
-            pair[0].split(',').next().and_then(|it| it.parse().ok()).expect("a number");
-        noise.push((concurrency, deviation));
+/// Share of studies whose interval of so many trials is within a relative half-width.
+fn within(noise: Noise, count: u32, target: f64) -> f64 {
+    let mut rng = ChaCha8Rng::seed_from_u64(6);
+    let narrow = (0..STUDIES).filter(|_| {
+        let sample = Sample::new(noise.draw(&mut rng, count)).expect("finite values");
+        let estimate = confidence::of_mean(&sample, 0.95).expect("several values");
+        estimate.relative_half_width().is_some_and(|it| it <= target)
+    });
+    share(u32::try_from(narrow.count()).expect("few"))
+}
+
+fn length(count: usize) -> f64 {
+    f64::from(u32::try_from(count).expect("few"))
+}
+
+struct Level {
+    name: String,
+    /// Coefficient of variation of the energy of a token between the trials.
+    noise: f64,
+    /// Mean length of those that found the engine running.
+    seconds: f64,
+}
+
+fn recorded() -> Vec<Level> {
+    let (lines, _) = journal::lines(RECORDED.as_bytes()).expect("it is whole");
+    let mut levels: IndexMap<String, (Vec<f64>, Vec<f64>)> = IndexMap::new();
+    for json in lines {
+        // Other entries than records have no outcome.
+        let Ok(record) = serde_json::from_slice::<Record>(json) else { continue };
+        let Some(energy) =
+            record.measured().and_then(|it| figure(it, "energy_per_output_token_joules"))
+        else {
+            continue;
+        };
+        let (energies, seconds) = levels.entry(record.trial.experiment.clone()).or_default();
+        energies.push(energy);
+        seconds.extend(record.engine.shared.is_some().then_some(record.duration_seconds));
     }
-    noise
+    let level = |(at, (energies, seconds)): (usize, (Vec<f64>, Vec<f64>))| {
+        let sample = Sample::new(energies).expect("finite energies");
+        let noise = sample.standard_deviation().expect("several trials") / sample.mean();
+        let seconds = seconds.iter().sum::<f64>() / length(seconds.len());
+        Level {
+            name: format!("{} in flight", 4_u32.pow(u32::try_from(at).expect("few"))),
+            noise,
+            seconds,
+        }
+    };
+    levels.into_values().enumerate().map(level).collect()
 }

@@ -5,7 +5,7 @@
 
 mod order;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -93,6 +93,17 @@ pub fn groups(engines: &[u64]) -> Vec<Vec<usize>> {
         groups[group].push(experiment);
     }
     groups
+}
+
+/// Engine loads of the order that needs fewest.
+pub fn fewest_loads(engines: &[u64], repeats: u32) -> usize {
+    let alone = engines.iter().filter(|it| **it == NEVER_SHARED).count();
+    let shared: BTreeSet<u64> = engines.iter().copied().filter(|it| *it != NEVER_SHARED).collect();
+    if repeats == 0 {
+        0
+    } else {
+        shared.len() + alone * usize::try_from(repeats).unwrap_or(usize::MAX)
+    }
 }
 
 fn loads(trials: &[Trial], engines: &[u64]) -> usize {
@@ -214,9 +225,12 @@ mod tests {
         }
 
         #[test]
-        fn grouping_loads_each_engine_once(engines in proptest::collection::vec(1_u64..5, 1..12), repeats in 1_u32..5) {
+        fn grouping_loads_each_engine_once_and_no_order_loads_fewer(engines in proptest::collection::vec(0_u64..5, 0..12), repeats in 1_u32..5, seed: u64) {
             let schedule = plan(Order::Grouped, &engines, repeats, 0);
-            prop_assert_eq!(schedule.loads, groups(&engines).len());
+            prop_assert_eq!(schedule.loads, fewest_loads(&engines, repeats));
+            for method in ALL {
+                prop_assert!(plan(method, &engines, repeats, seed).loads >= schedule.loads);
+            }
         }
 
         #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use llem_core::backend::LaunchPlan;
+use llem_core::{backend::LaunchPlan, schedule};
 use serde::Serialize;
 
 use super::{output, output_json};
@@ -23,7 +23,7 @@ struct Plan<'a> {
     resolved: String,
     plugins: Vec<PluginLine<'a>>,
     expansion: &'a llem_core::study::Expansion,
-    schedule: &'a llem_core::schedule::Schedule,
+    schedule: &'a schedule::Schedule,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     launch: Vec<(String, LaunchPlan)>,
 }
@@ -99,6 +99,8 @@ fn text(planned: &Planned, launch: &[(String, LaunchPlan)]) -> String {
     );
     say(&mut out, format_args!("# {known}"));
     let (loads, saved) = (planned.schedule.loads, planned.schedule.loads_saved());
+    let engines = schedule::engine_keys(&expansion.experiments);
+    let fewest = schedule::fewest_loads(&engines, planned.study.measure().repeats.max);
     say(
         &mut out,
         format_args!(
@@ -110,6 +112,10 @@ fn text(planned: &Planned, launch: &[(String, LaunchPlan)]) -> String {
             planned.schedule.trials.len(),
         ),
     );
+    if fewest < loads {
+        let order = "`measure.order = \"grouped\"`";
+        say(&mut out, format_args!("# {order} would need {fewest}, and would balance no drift"));
+    }
     for experiment in &expansion.experiments {
         say(
             &mut out,

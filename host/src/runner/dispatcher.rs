@@ -105,7 +105,7 @@ pub(crate) fn run(
         state.add(place, &result.record, emit);
         if state.agenda.left() > 0 {
             let gpus = &result.record.engine.gpus;
-            rest(planned.study.measure().rest, bench, gpus, planned.trial_id(place), emit);
+            rest(planned.study.measure(), bench, gpus, planned.trial_id(place), emit);
         }
     }
     if let Some(kept) = kept {

@@ -11,7 +11,7 @@ use llem_core::{
     event::{Event, Phase},
     record::TrialId,
     steady::{Criterion, steadiness},
-    study::Rest,
+    study::{Baseline, MeasureSettings, Rest},
 };
 use llem_meter::now_ns;
 
@@ -37,16 +37,17 @@ const SETTLED: Criterion = Criterion {
 
 /// Rests after a trial whose engine saw these GPUs.
 pub(super) fn rest(
-    wanted: Rest,
+    measure: &MeasureSettings,
     bench: &Bench<'_>,
     gpus: &[String],
     trial: TrialId,
     emit: Emit<'_>,
 ) {
-    match wanted {
+    match measure.rest {
         Rest::Duration(Duration::ZERO) => (),
-        // Without an instrument that sees idle power there is nothing to wait for.
-        Rest::Auto if bench.is_estimate => (),
+        // Without an instrument that sees idle power there is nothing to wait for, and the next trial waits by itself
+        // where it observes idle power.
+        Rest::Auto if bench.is_estimate || measure.baseline != Baseline::None => (),
         Rest::Duration(length) => {
             emit(Event::PhaseStarted { trial, phase: Phase::Rest });
             let until = Instant::now() + length;
