@@ -1,7 +1,12 @@
 //! The only place that prints an error: the chain of causes, then what to do.
 
+mod faults;
+
 use std::{fmt::Write as _, io::Write as _};
 
+use llem_core::study::Problem;
+
+use self::faults::Faults;
 use crate::exit::ExitStatus;
 
 /// An error at the edge: what failed, why, what to do about it and how the command ends.
@@ -9,6 +14,7 @@ use crate::exit::ExitStatus;
 pub(crate) struct Failure {
     status: ExitStatus,
     messages: Vec<String>,
+    faults: Option<Faults>,
     hints: Vec<String>,
 }
 
@@ -23,12 +29,24 @@ impl Failure {
         }
         // A transparent wrapper says the same as its source.
         messages.dedup();
-        Self { status, messages, hints: Vec::new() }
+        Self { status, messages, faults: None, hints: Vec::new() }
     }
 
     /// A failure that is one message.
     pub(crate) fn message(status: ExitStatus, message: impl Into<String>) -> Self {
-        Self { status, messages: vec![message.into()], hints: Vec::new() }
+        Self { status, messages: vec![message.into()], faults: None, hints: Vec::new() }
+    }
+
+    /// What is wrong with a study file, all of it at once.
+    pub(crate) fn of_study(problems: &[Problem], text: &str) -> Self {
+        let count = match problems.len() {
+            1 => "the study has a fault".to_owned(),
+            many => format!("the study has {many} faults"),
+        };
+        Self {
+            faults: Some(Faults::new(problems, text)),
+            ..Self::message(ExitStatus::Usage, count)
+        }
     }
 
     /// Adds what to do.
@@ -45,7 +63,8 @@ impl Failure {
 
     /// What failed and why, in one line.
     pub(crate) fn text(&self) -> String {
-        self.messages.join(": ")
+        let faults = self.faults.iter().map(Faults::line);
+        self.messages.iter().cloned().chain(faults).collect::<Vec<_>>().join(": ")
     }
 
     /// Writes it to standard error.
@@ -54,6 +73,10 @@ impl Failure {
         for (place, message) in self.messages.iter().enumerate() {
             let lead = if place == 0 { "error: " } else { "  caused by: " };
             writeln!(text, "{lead}{}", printable(message))
+                .expect("writing to a string does not fail");
+        }
+        if let Some(faults) = &self.faults {
+            writeln!(text, "\n{}", faults.drawn().trim_end())
                 .expect("writing to a string does not fail");
         }
         for hint in &self.hints {
@@ -72,10 +95,6 @@ pub(crate) fn note(text: &str) {
 /// Makes control, bidirectional and zero-width characters visible, so that no plugin, engine or file
 /// can drive the terminal.
 pub(crate) fn printable(text: &str) -> String {
-    let is_harmful = |c: char| {
-        (c.is_control() && c != '\n' && c != '\t')
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-    };
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if is_harmful(c) {
@@ -85,6 +104,11 @@ pub(crate) fn printable(text: &str) -> String {
         }
     }
     out
+}
+
+fn is_harmful(c: char) -> bool {
+    (c.is_control() && c != '\n' && c != '\t')
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

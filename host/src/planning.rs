@@ -31,24 +31,9 @@ pub(crate) fn read(path: &Path) -> Result<Study, Failure> {
 
 /// Faults of a study file as one failure, each with its place in the file.
 pub(crate) fn faults(problems: &[Problem], text: &str) -> Failure {
-    let shown: Vec<String> = problems.iter().map(|it| pointed(it, text)).collect();
-    let count = match problems.len() {
-        1 => "the study has a fault".to_owned(),
-        many => format!("the study has {many} faults"),
-    };
-    Failure::message(ExitStatus::Usage, format!("{count}\n\n{}", shown.join("\n\n"))).hint(
+    Failure::of_study(problems, text).hint(
         "`llem schema` prints what a study may contain, `llem params` what each backend takes",
     )
-}
-
-/// A problem with its line of the file and a mark below it.
-fn pointed(problem: &Problem, text: &str) -> String {
-    let line = text.lines().nth(problem.line.saturating_sub(1)).unwrap_or_default();
-    let width = text
-        .get(problem.span.clone())
-        .map_or(1, |it| it.lines().next().unwrap_or_default().chars().count());
-    let indent = " ".repeat(problem.column.saturating_sub(1));
-    format!("{problem}\n    {line}\n    {indent}{}", "^".repeat(width.max(1)))
 }
 
 /// The directory that relative paths of a study are relative to.
