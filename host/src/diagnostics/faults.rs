@@ -127,9 +127,9 @@ mod tests {
             .drawn_as(plain(MietteHandlerOpts::new()));
         for part in [
             "[s.toml:1:8]",
-            "[s.toml:2:22]",
+            "[s.toml:2:21]",
             " 2 | model = { id = \"ß\", revisoin = \"x\" }",
-            "did you mean `model.revision`?",
+            "did you mean `revision`?",
             "[s.toml:3:1]",
             "did you mean `seed`?",
         ] {
