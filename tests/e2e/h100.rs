@@ -44,22 +44,42 @@ fn the_energy_of_a_real_server_is_told_apart_by_phase_and_closes() {
     assert!((1.7..2.1).contains(&joules(&step["energy_joules"])), "{step:#}");
 }
 
-#[test]
-fn more_requests_in_flight_cost_less_energy_a_token() {
+/// The interval of the energy of an output token of an experiment of a kept result.
+fn energy_per_output_token(name: &str, labelled: impl Fn(&str) -> bool) -> (f64, f64) {
     let workspace = workspace();
     let folder = tempfile::tempdir().expect("a directory");
-    let results = unpacked("vllm-concurrency", folder.path());
+    let results = unpacked(name, folder.path());
     let shown = workspace.llem(&["show", "--json", results.to_str().expect("a plain name")]);
     assert_eq!(shown.code, Some(0), "{}", shown.stderr);
     let summary: Value = serde_json::from_str(&shown.stdout).expect("it is JSON");
-    let bounds = |label: &str| {
-        let experiments = summary["experiments"].as_array().expect("a list");
-        let found = experiments.iter().find(|it| it["label"] == label).expect("it was measured");
-        let figure = &found["figures"]["energy_per_output_token_joules"];
-        let interval = &figure["estimate"]["interval"];
-        let bound = |of: &str| interval[of].as_f64().unwrap_or_else(|| panic!("{figure:#}"));
-        (bound("low"), bound("high"))
+    let experiments = summary["experiments"].as_array().expect("a list");
+    let found = experiments.iter().find(|it| labelled(it["label"].as_str().unwrap_or_default()));
+    let figure = &found.expect("it was measured")["figures"]["energy_per_output_token_joules"];
+    let interval = &figure["estimate"]["interval"];
+    let bound = |of: &str| interval[of].as_f64().unwrap_or_else(|| panic!("{figure:#}"));
+    (bound("low"), bound("high"))
+}
+
+#[test]
+fn one_stream_costs_the_same_in_both_modes_of_a_real_engine() {
+    let offline = energy_per_output_token("vllm-modes", |it| it == "mode=offline");
+    let server = energy_per_output_token("vllm-modes", |it| it == "mode=server");
+    assert!(offline.0 < server.1 && server.0 < offline.1, "{offline:?} and {server:?}");
+}
+
+#[test]
+fn the_largest_batch_costs_a_fraction_of_the_smallest() {
+    let of = |batch: &str| {
+        let start = format!("batch_size+requests={batch} dtype=bfloat16 attn_implementation=sdpa");
+        energy_per_output_token("pytorch-options", |it| it.starts_with(&start))
     };
-    let (one, sixty_four) = (bounds("concurrency=1"), bounds("concurrency=64"));
+    let (one, largest) = (of("1/4"), of("256/1024"));
+    assert!(one.0 > 7.5 * largest.1, "{one:?} and {largest:?}");
+}
+
+#[test]
+fn more_requests_in_flight_cost_less_energy_a_token() {
+    let of = |label: &str| energy_per_output_token("vllm-concurrency", |it| it == label);
+    let (one, sixty_four) = (of("concurrency=1"), of("concurrency=64"));
     assert!(one.0 > 7.5 * sixty_four.1, "{one:?} and {sixty_four:?}");
 }

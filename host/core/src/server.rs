@@ -2,8 +2,10 @@
 //!
 //! Fetches nothing and knows no engine's series: the plugin said what each target means.
 
+mod held;
 mod timeline;
 
+pub use held::{Held, held};
 pub use timeline::{Interval, timeline};
 
 use std::collections::BTreeMap;

@@ -74,7 +74,11 @@ impl Observer {
 
 impl Observed {
     /// Adds what the engine said to each window; returns what a reader must know.
-    pub(super) fn complete(&self, windows: &mut [WindowRecord]) -> Vec<String> {
+    pub(super) fn complete(
+        &self,
+        windows: &mut [WindowRecord],
+        log: Option<&RequestLog>,
+    ) -> Vec<String> {
         let mut warnings = Vec::new();
         if let Some(failure) = &self.last_failure {
             let failures = self.failures;
@@ -86,6 +90,7 @@ impl Observed {
             let span = Window { from_ns: window.begin_ns, to_ns: window.end_ns };
             window.server = server::figures(&self.readings, &self.targets, span);
             warnings.extend(difference(window));
+            warnings.extend(log.and_then(|it| front_end(window, it, span)));
         }
         warnings
     }
@@ -112,6 +117,16 @@ fn difference(window: &WindowRecord) -> Option<String> {
             "the engine counted {counted:.0} generated tokens in a window, the client received {received:.0}"
         )
     })
+}
+
+/// Requests that stay in the server's front end.
+fn front_end(window: &WindowRecord, log: &RequestLog, span: Window) -> Option<String> {
+    let held = server::held(&window.server, log, span)?;
+    Some(format!(
+        "of {:.0} requests in flight the engine ran or queued {:.0} in a window's mean; the others were in its server's \
+         front end, which then limits what is measured",
+        held.in_flight, held.in_engine
+    ))
 }
 
 fn meaning(series: &MetricSeries) -> Target {

@@ -80,7 +80,8 @@ pub(super) fn measure(
     attempt.basis.windows = driven;
     let mut measured = conclude(attempt, load_seconds, warmup, log);
     measured.search = Some(report);
-    attempt.warnings.extend(observed.complete(&mut measured.windows));
+    let warnings = observed.complete(&mut measured.windows, attempt.requests.as_ref());
+    attempt.warnings.extend(warnings);
     attempt.observed = observed;
     Ok(measured)
 }

@@ -56,7 +56,8 @@ pub(super) fn measure(
     engine.inspect("end");
     context_baseline(attempt, engine, Idle::After)?;
     let mut measured = conclude(attempt, load_seconds, warmup, log);
-    attempt.warnings.extend(observed.complete(&mut measured.windows));
+    let warnings = observed.complete(&mut measured.windows, attempt.requests.as_ref());
+    attempt.warnings.extend(warnings);
     attempt.observed = observed;
     if measured.windows.iter().all(|it| it.metrics.output_tokens == 0) {
         let fault = Fault::new(Phase::Window, "no-output", "no token arrived in any window");
