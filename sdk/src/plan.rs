@@ -58,6 +58,36 @@ impl LaunchPlan {
         self
     }
 
+    /// Sends a secret as the API key, a bearer token, with every request to an engine that runs already.
+    /// The plugin knows its name only; the descriptor asks for [`Permission::Secret`](crate::Permission::Secret).
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let step = Step::attached("endpoint", "Endpoint", Drive::completions("m", Vec::new()));
+    /// let plan = LaunchPlan::of(step, &Config::default()).attached_to("https://h").with_key("my-key");
+    /// assert_eq!(plan.extra[1], ("attach-secret".to_owned(), "my-key".to_owned()));
+    /// ```
+    #[must_use]
+    pub fn with_key(mut self, secret: &str) -> Self {
+        self.extra.push(("attach-secret".to_owned(), secret.to_owned()));
+        self
+    }
+
+    /// Says that the engine runs on another machine although its address is one of this machine, a
+    /// tunnel's or a proxy's: this machine's instruments don't see it, so it has no energy.
+    ///
+    /// ```
+    /// # use llem_sdk::prelude::*;
+    /// let step = Step::attached("endpoint", "Endpoint", Drive::completions("m", Vec::new()));
+    /// let plan = LaunchPlan::of(step, &Config::default()).attached_to("http://127.0.0.1:8000").elsewhere();
+    /// assert_eq!(plan.extra[1], ("attach-elsewhere".to_owned(), "true".to_owned()));
+    /// ```
+    #[must_use]
+    pub fn elsewhere(mut self) -> Self {
+        self.extra.push(("attach-elsewhere".to_owned(), "true".to_owned()));
+        self
+    }
+
     /// Adds a note for the record.
     ///
     /// ```

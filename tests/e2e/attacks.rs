@@ -106,7 +106,7 @@ impl Attack {
 }
 
 /// Sets a value by its JSON pointer; `-` at the end appends, `^` puts first.
-fn set(script: &mut Value, pointer: &str, value: Value) {
+pub(crate) fn set(script: &mut Value, pointer: &str, value: Value) {
     let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
     let parent = script.pointer_mut(parent).unwrap_or_else(|| panic!("no `{parent}`"));
     match (parent, key) {
@@ -132,7 +132,7 @@ fn bytes_of_texts(value: &mut Value) {
 }
 
 /// The component with a script in it.
-fn component(script: &Value) -> Vec<u8> {
+pub(crate) fn component(script: &Value) -> Vec<u8> {
     let mut bytes = COMPONENT.to_vec();
     let mark = bytes.windows(MARK.len()).position(|it| it == MARK).expect("it has a script");
     let text = script.to_string();
@@ -243,6 +243,7 @@ fn permission(it: &Value) -> String {
         "Secret" => format!("secret:{text}"),
         "Image" => format!("image:{text}"),
         "Bundled" => format!("bundled:{text}"),
+        "Network" => "network:outbound".to_owned(),
         "HostPath" => {
             let access = if value["writable"] == true { "rw" } else { "ro" };
             format!("host-path:{}:{access}", value["path"].as_str().expect("a path"))

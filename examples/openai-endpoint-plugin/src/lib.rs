@@ -2,6 +2,9 @@
 
 use llem_sdk::prelude::*;
 
+/// Name of the secret that endpoints with an API key get: the variable `ENDPOINT_KEY`.
+const KEY: &str = "endpoint-key";
+
 const FROM: &str = "OpenAI API reference, create completion";
 
 static TABLE: SchemaTable = SchemaTable {
@@ -39,6 +42,8 @@ static TABLE: SchemaTable = SchemaTable {
         .doc("How requests are asked."),
         Param::new("engine.reports_usage", &[Type::Boolean], Fallback::Fixed(Val::Bool(true)))
             .doc("Whether streams end with token counts; otherwise each chunk counts as one token."),
+        Param::new("engine.elsewhere", &[Type::Boolean], Fallback::Fixed(Val::Bool(false)))
+            .doc("The address is a tunnel's or a proxy's: the engine runs on another machine."),
         Param::new("sampling.temperature", &[number(0.0, 2.0)], Fallback::Fixed(Val::Num(1.0)))
             .doc("Spread of the distribution that tokens are drawn from.")
             .source(FROM)
@@ -69,6 +74,7 @@ impl Backend for Endpoint {
         .with_modes(&[Mode::Server])
         .with_runners(&[Runner::Process])
         .allowing(Permission::Network("requests go to the endpoint that the study names".to_owned()))
+        .allowing(Permission::Secret(KEY.to_owned()))
     }
 
     fn releases() -> Vec<EngineRelease> {
@@ -95,7 +101,12 @@ impl Backend for Endpoint {
         let step = Step::attached("endpoint", "Endpoint", drive)
             .with_inspection(models)
             .with_inspection(HttpRequest::get("version", "/version"));
-        Ok(LaunchPlan::of(step, config).attached_to(given("engine.url")))
+        let mut plan = LaunchPlan::of(step, config).attached_to(given("engine.url"));
+        if context.secrets.iter().any(|it| it == KEY) {
+            plan = plan.with_key(KEY);
+        }
+        let is_elsewhere = all.boolean("engine.elsewhere") == Some(true);
+        Ok(if is_elsewhere { plan.elsewhere() } else { plan })
     }
 
     fn parse(_: &Config, _: &Context, output: &RunOutput) -> Result<Observation, Error> {
@@ -133,6 +144,16 @@ mod tests {
         let plan = Endpoint::plan(&config, &testing::context("1.0.0", Mode::Server)).unwrap();
         assert_eq!(plan.extra, [("attach".to_owned(), "http://10.0.0.7:8000".to_owned())]);
         assert_eq!(testing::argv(&plan.steps[0]), [""; 0]);
+    }
+
+    #[test]
+    fn a_key_goes_along_where_the_study_gives_it() {
+        let mut context = testing::context("1.0.0", Mode::Server);
+        context.secrets.push(KEY.to_owned());
+        let config = Config::from_iter([("engine.elsewhere", true)]);
+        let plan = Endpoint::plan(&config, &context).unwrap();
+        let keys: Vec<&str> = plan.extra.iter().map(|it| it.0.as_str()).collect();
+        assert_eq!(keys, ["attach", "attach-secret", "attach-elsewhere"]);
     }
 
     #[test]

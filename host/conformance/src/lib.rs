@@ -17,7 +17,8 @@ pub use report::{Flaw, Report};
 pub use rules::{RULES, Rule};
 
 use llem_core::backend::{
-    Config, Context, DefaultValue, GpuFacts, ImageRef, Mode, ModelRef, ModelSource, Runner,
+    Config, Context, DefaultValue, GpuFacts, ImageRef, Mode, ModelRef, ModelSource, Permission,
+    Runner,
 };
 use llem_plugin::{CallError, Cause, LoadError, Plugin, PluginFault};
 use report::Flaws;
@@ -109,13 +110,23 @@ impl Subject<'_> {
                 compute_capability: Some(90),
                 driver: Some("580.00".to_owned()),
             }),
-            secrets: Vec::new(),
+            secrets: self.secrets(),
             max_input_tokens: Some(128),
             max_output_tokens: Some(32),
             max_concurrency: Some(4),
             seed: Some(42),
             extra: Vec::new(),
         }
+    }
+
+    /// The secrets that the plugin asks for, all of them granted and set.
+    fn secrets(&self) -> Vec<String> {
+        let permissions = self.descriptor.permissions.iter();
+        permissions
+            .filter_map(
+                |it| if let Permission::Secret(name) = it { Some(name.clone()) } else { None },
+            )
+            .collect()
     }
 
     /// Contexts in which plans are asked for: every mode of the release with every runner.

@@ -40,10 +40,16 @@ pub(crate) fn check(subject: &Subject<'_>, flaws: &mut Flaws) {
     }
 }
 
-/// Plans of drawn configurations, on machines with and without GPUs.
+/// Plans of drawn configurations, on machines with and without GPUs and secrets.
 fn drawn(subject: &Subject<'_>, base: &Config, context: &Context, flaws: &mut Flaws) {
     let mut dice = Dice::new(11);
-    let bare = Context { gpu: None, max_concurrency: None, seed: None, ..context.clone() };
+    let bare = Context {
+        gpu: None,
+        max_concurrency: None,
+        seed: None,
+        secrets: Vec::new(),
+        ..context.clone()
+    };
     for number in 0..DRAWN {
         let config = draw::config(subject.schema, base, &mut dice);
         let Some(config) = canonical::settled(subject, &config).config() else { continue };

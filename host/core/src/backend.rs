@@ -18,7 +18,7 @@ pub use info::{
 };
 pub use outcome::{Failure, Inspection, Measure, Observation, RunOutput, SeenSignal, StepReport};
 pub use plan::{
-    Arg, ArgPart, Artefact, Command, Context, Drive, EnvValue, EnvVar, GpuFacts, GpuNeed,
+    Arg, ArgPart, Artefact, Attach, Command, Context, Drive, EnvValue, EnvVar, GpuFacts, GpuNeed,
     HttpRequest, LaunchPlan, Limits, LogSignal, MetricSeries, Metrics, ModelRef, ModelSource,
     Mount, MountSource, Network, PlanFile, Probe, Program, Readiness, Role, SeriesKind, Step, Stop,
     StopSignal, Subject,

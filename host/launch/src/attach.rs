@@ -6,27 +6,64 @@ use std::{
     time::{Duration, Instant},
 };
 
-use llem_core::backend::{Drive, LaunchPlan, Probe, Program, Role, Step};
-use llem_load::target::{Target, TargetError};
+use llem_core::backend::{Attach, Drive, LaunchPlan, Probe, Program, Role, Step};
+use llem_load::target::{ApiKey, Target, TargetError};
 
-use crate::{NotReady, Violation, readiness};
+use crate::{HostEnvironment, NotReady, Violation, environment::secret_variable, readiness};
 
 /// An engine of somebody else's.
 #[derive(Clone, Debug)]
 pub struct Attached {
     url: String,
     origin: Target,
+    is_elsewhere: bool,
+}
+
+/// Why an engine that runs already can't be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// Its address is none.
+    #[error("the plan's address is none")]
+    Address(#[from] TargetError),
+    /// Its key is not there.
+    #[error(
+        "the secret `{secret}` is not there: list it in the plugin's `secrets`, and set the environment variable `{variable}`"
+    )]
+    Absent {
+        /// Its name.
+        secret: String,
+        /// Where its value is looked for.
+        variable: String,
+    },
+    /// Its key can't stand in a header.
+    #[error(
+        "the value of the secret `{0}` is no key: it is empty, or has spaces or other than ASCII characters"
+    )]
+    Key(String),
+}
+
+impl AttachError {
+    /// A stable name.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Address(_) => "bad-plan",
+            Self::Absent { .. } | Self::Key(_) => "no-secret",
+        }
+    }
 }
 
 impl Attached {
-    /// Takes an address apart; nothing is sent yet.
-    pub fn to(url: &str) -> Result<Self, TargetError> {
-        Ok(Self { url: url.trim_end_matches('/').to_owned(), origin: Target::parse(url)? })
+    /// Takes an address apart and finds the key; nothing is sent yet.
+    pub fn to(attach: &Attach, host: &HostEnvironment) -> Result<Self, AttachError> {
+        let key = attach.secret.as_ref().map(|name| key(name, host)).transpose()?;
+        let url = attach.url.trim_end_matches('/').to_owned();
+        let origin = Target::parse(&url)?.with_key(key);
+        Ok(Self { url, origin, is_elsewhere: attach.is_elsewhere })
     }
 
     /// A path of the engine that all its endpoints share.
-    pub fn target(&self, base_path: &str) -> Result<Target, TargetError> {
-        Target::parse(&format!("{}{base_path}", self.url))
+    pub fn target(&self, base_path: &str) -> Target {
+        self.origin.clone().below(base_path)
     }
 
     /// Waits until every probe of its step holds.
@@ -72,13 +109,21 @@ impl Attached {
     /// Whether it runs on this machine, so that this machine's instruments see what it uses.
     pub fn is_local(&self) -> bool {
         let addresses = self.origin.resolve().unwrap_or_default();
-        !addresses.is_empty() && addresses.iter().all(|it| is_own(it.ip()))
+        !self.is_elsewhere && !addresses.is_empty() && addresses.iter().all(|it| is_own(it.ip()))
     }
 
     /// Its port.
     pub fn port(&self) -> u16 {
         self.origin.port()
     }
+}
+
+fn key(secret: &str, host: &HostEnvironment) -> Result<ApiKey, AttachError> {
+    let value = host.secrets.get(secret).ok_or_else(|| AttachError::Absent {
+        secret: secret.to_owned(),
+        variable: secret_variable(secret),
+    })?;
+    ApiKey::new(value.clone()).ok_or_else(|| AttachError::Key(secret.to_owned()))
 }
 
 /// Whether an address belongs to this machine: only such a one can be bound.
@@ -139,6 +184,14 @@ mod tests {
         }
     }
 
+    fn attach(url: &str) -> Attach {
+        Attach { url: url.into(), secret: None, is_elsewhere: false }
+    }
+
+    fn to(url: &str) -> Result<Attached, AttachError> {
+        Attached::to(&attach(url), &HostEnvironment::default())
+    }
+
     fn rules(plan: &LaunchPlan, permissions: Vec<Permission>) -> Vec<&'static str> {
         check_plan(plan, &Grant::new(permissions)).into_iter().map(|it| it.rule).collect()
     }
@@ -165,7 +218,7 @@ mod tests {
     fn an_engine_is_ready_when_it_accepts_connections() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("bound").port();
-        let attached = Attached::to(&format!("http://127.0.0.1:{port}")).expect("an address");
+        let attached = to(&format!("http://127.0.0.1:{port}")).expect("an address");
         attached.wait_ready(&sleeping_step(), &|| false).expect("it listens");
         assert!(attached.is_local() && attached.port() == port);
         drop(listener);
@@ -176,6 +229,35 @@ mod tests {
     #[test]
     fn another_machine_is_not_this_one() {
         // An address that is reserved for documentation, so nobody's.
-        assert!(!Attached::to("http://192.0.2.7:80").expect("an address").is_local());
+        assert!(!to("http://192.0.2.7:80").expect("an address").is_local());
+        // What is said to be behind a tunnel is elsewhere, whatever its address.
+        let attach = Attach { is_elsewhere: true, ..attach("http://127.0.0.1:80") };
+        let tunnel = Attached::to(&attach, &HostEnvironment::default()).expect("an address");
+        assert!(!tunnel.is_local());
+    }
+
+    #[test]
+    fn a_key_is_a_secret_that_is_there_and_can_be_sent() {
+        let attach = Attach { secret: Some("my-key".into()), ..attach("http://127.0.0.1:80") };
+        let with = |value: Option<&str>| {
+            let secrets = value.map(|it| ("my-key".to_owned(), it.to_owned())).into_iter();
+            let host = HostEnvironment { secrets: secrets.collect(), ..HostEnvironment::default() };
+            Attached::to(&attach, &host).map_err(|it| it.to_string())
+        };
+        assert!(with(Some("sk-1")).is_ok());
+        assert!(with(None).expect_err("it is not set").contains("MY_KEY"));
+        let error = with(Some("s p a c e")).expect_err("it has spaces");
+        assert!(!error.contains("s p a c e") && error.contains("my-key"), "{error}");
+    }
+
+    #[test]
+    fn a_key_needs_its_grant_and_an_engine_that_runs_already() {
+        let mut with_key = plan("http://127.0.0.1:8000", |_| ());
+        with_key.extra.push(("attach-secret".into(), "my-key".into()));
+        assert_eq!(rules(&with_key, network()), ["secret-not-granted"]);
+        let both = [network(), vec![Permission::Secret("my-key".into())]].concat();
+        assert_eq!(rules(&with_key, both.clone()), Vec::<&str>::new());
+        with_key.extra.remove(0);
+        assert!(rules(&with_key, both).contains(&"attach-secret"));
     }
 }

@@ -37,6 +37,11 @@ impl HostEnvironment {
     }
 }
 
+/// The variable of the host that has the value of a secret: where the hub's own tools look for `hf-token`.
+pub fn secret_variable(secret: &str) -> String {
+    secret.to_uppercase().replace('-', "_")
+}
+
 /// Variables that libraries need to find the machine's own parts.
 const KEPT: &[&str] = &["LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "CUDA_HOME"];
 

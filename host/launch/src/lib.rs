@@ -23,11 +23,11 @@ mod scratch;
 mod secrets;
 mod supervisor;
 
-pub use attach::Attached;
+pub use attach::{AttachError, Attached};
 pub use capture::output_of;
 pub use cgroup::end_orphans;
 pub use container::{Image, ImageError, containers_are_reachable, find_image, main as attend};
-pub use environment::HostEnvironment;
+pub use environment::{HostEnvironment, secret_variable};
 pub use error::LaunchError;
 pub use grant::Grant;
 pub use logs::LogSummary;

@@ -6,8 +6,8 @@ mod names;
 use std::{collections::BTreeSet, fmt};
 
 use llem_core::backend::{
-    ArgPart, Command, Drive, EnvValue, HttpRequest, ImageRef, LaunchPlan, Network, PlanFile, Probe,
-    Program, Role, Step, Subject,
+    ArgPart, Attach, Command, Drive, EnvValue, HttpRequest, ImageRef, LaunchPlan, Network,
+    PlanFile, Probe, Program, Role, Step, Subject,
 };
 
 use self::names::{
@@ -100,8 +100,11 @@ impl Checker<'_> {
         if plan.notes.iter().any(|it| names::has_hub_token(it)) {
             self.refuse("secret-literal", "a hub token as plain text in the notes");
         }
-        if let Some(url) = plan.attach() {
-            return self.attach(plan, url);
+        if let Some(attach) = plan.attach() {
+            return self.attach(plan, &attach);
+        }
+        if let Some(secret) = plan.extra("attach-secret") {
+            self.refuse("attach-secret", secret);
         }
         let mut ids = BTreeSet::new();
         for (index, step) in plan.steps.iter().enumerate() {
@@ -124,8 +127,11 @@ impl Checker<'_> {
     }
 
     /// An engine that runs already: nothing is started, and requests go where the user allows them to.
-    fn attach(&mut self, plan: &LaunchPlan, url: &str) {
-        self.violations.extend(attach::check(plan, url, self.grant.outbound_network()));
+    fn attach(&mut self, plan: &LaunchPlan, attach: &Attach) {
+        self.violations.extend(attach::check(plan, &attach.url, self.grant.outbound_network()));
+        if let Some(secret) = attach.secret.as_ref().filter(|it| !self.grant.secret(it)) {
+            self.refuse("secret-not-granted", secret.clone());
+        }
         for step in &plan.steps {
             self.step.clone_from(&step.id);
             self.addresses(step);

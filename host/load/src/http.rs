@@ -17,7 +17,7 @@ use std::{sync::Arc, thread};
 
 pub use control::{Control, Progress};
 use llem_core::{arrival::ArrivalError, latency::RequestLog};
-pub use plan::{ApiKey, Plan, Protocol, Stop, UsageRequest};
+pub use plan::{Plan, Protocol, Stop, UsageRequest};
 
 use crate::{target::TargetError, tls::TlsError};
 

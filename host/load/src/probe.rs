@@ -11,6 +11,7 @@ use std::{
 use crate::{
     response::{Response, ResponseError},
     target::{Target, TargetError},
+    tls::TlsError,
 };
 
 /// The most of a body that is kept, in bytes.
@@ -42,11 +43,14 @@ pub enum ProbeError {
         #[source]
         source: io::Error,
     },
-    /// Questions are asked in the clear.
-    #[error("`{target}` is encrypted, and only its load can be")]
-    Encrypted {
+    /// The server can't be asked over an encrypted connection.
+    #[error("`{target}` is encrypted, and that can't be set up")]
+    Tls {
         /// The server.
         target: String,
+        /// Why not.
+        #[source]
+        source: TlsError,
     },
     /// The answer is no HTTP.
     #[error("no proper answer from `{target}`")]
@@ -69,28 +73,39 @@ pub fn probe(
     body: Option<&[u8]>,
     timeout: Duration,
 ) -> Result<Answer, ProbeError> {
-    if target.is_encrypted() {
-        return Err(ProbeError::Encrypted { target: target.to_string() });
-    }
     let failed = |source| ProbeError::Io { target: target.to_string(), source };
     let deadline = Instant::now() + timeout;
+    let trust =
+        target.trust().map_err(|source| ProbeError::Tls { target: target.to_string(), source })?;
     let address = target.resolve()?[0];
-    let mut stream = TcpStream::connect_timeout(&address, timeout).map_err(failed)?;
-    stream.set_write_timeout(Some(left(deadline).map_err(failed)?)).map_err(failed)?;
+    let socket = TcpStream::connect_timeout(&address, timeout).map_err(failed)?;
+    let left = Some(left(deadline).map_err(failed)?);
+    socket.set_write_timeout(left).map_err(failed)?;
+    // A handshake reads while it writes.
+    socket.set_read_timeout(left).map_err(failed)?;
     let content = body.map_or_else(String::new, |body| {
         format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len())
     });
     let head = format!(
-        "{method} {}{path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{content}\r\n",
+        "{method} {}{path} HTTP/1.1\r\nhost: {}\r\n{}connection: close\r\n{content}\r\n",
         target.base_path(),
         target.authority(),
+        target.authorization(),
     );
-    stream.write_all(&[head.as_bytes(), body.unwrap_or_default()].concat()).map_err(failed)?;
-    receive(&mut stream, target, deadline)
+    let request = [head.as_bytes(), body.unwrap_or_default()].concat();
+    let Some(trust) = trust else {
+        (&socket).write_all(&request).map_err(failed)?;
+        return receive(&mut &socket, &socket, target, deadline);
+    };
+    let other = socket.try_clone().map_err(failed)?;
+    let mut encrypted = trust.over(other).map_err(|it| failed(io::Error::other(it)))?;
+    encrypted.write_all(&request).map_err(failed)?;
+    receive(&mut encrypted, &socket, target, deadline)
 }
 
 fn receive(
-    stream: &mut TcpStream,
+    stream: &mut impl Read,
+    socket: &TcpStream,
     target: &Target,
     deadline: Instant,
 ) -> Result<Answer, ProbeError> {
@@ -99,7 +114,7 @@ fn receive(
     let (mut response, mut body, mut is_cut) = (Response::default(), Vec::new(), false);
     let mut buffer = vec![0; 64 * 1024];
     while !response.is_done() && !is_cut {
-        stream.set_read_timeout(Some(left(deadline).map_err(failed)?)).map_err(failed)?;
+        socket.set_read_timeout(Some(left(deadline).map_err(failed)?)).map_err(failed)?;
         let read = match stream.read(&mut buffer) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 Err(failed(io::ErrorKind::TimedOut.into()))?

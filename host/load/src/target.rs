@@ -3,8 +3,11 @@
 use std::{
     fmt,
     net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
     str::FromStr,
 };
+
+use crate::tls::{TlsError, Trust};
 
 /// A server and the path that all its endpoints share.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +16,31 @@ pub struct Target {
     port: u16,
     base_path: String,
     is_encrypted: bool,
+    key: Option<ApiKey>,
+    authorities: Option<PathBuf>,
+}
+
+/// A secret that no log shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// Takes a key; none where it can't stand in a header.
+    ///
+    /// ```
+    /// # use llem_load::target::ApiKey;
+    /// assert!(ApiKey::new("sk-1".to_owned()).is_some() && ApiKey::new("a\nb".to_owned()).is_none());
+    /// ```
+    pub fn new(key: String) -> Option<Self> {
+        let fits = !key.is_empty() && key.chars().all(|it| it.is_ascii_graphic());
+        fits.then_some(Self(key))
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ApiKey(…)")
+    }
 }
 
 /// Why an address is no target.
@@ -67,7 +95,38 @@ impl Target {
             return Err(wrong());
         }
         let base_path = path.trim_end_matches('/').to_owned();
-        Ok(Self { host: host.to_owned(), port, base_path, is_encrypted })
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+            base_path,
+            is_encrypted,
+            key: None,
+            authorities: None,
+        })
+    }
+
+    /// The same server with another path that its endpoints share.
+    #[must_use]
+    pub fn below(self, base_path: &str) -> Self {
+        Self { base_path: base_path.trim_end_matches('/').to_owned(), ..self }
+    }
+
+    /// Sends a key as a bearer token with everything that is asked.
+    #[must_use]
+    pub fn with_key(self, key: Option<ApiKey>) -> Self {
+        Self { key, ..self }
+    }
+
+    /// Trusts the authorities of a file of certificates in PEM, not the system's, to name an encrypted server.
+    #[must_use]
+    pub fn with_authorities(self, authorities: Option<PathBuf>) -> Self {
+        Self { authorities, ..self }
+    }
+
+    /// Who may name the server, where connections are encrypted.
+    pub(crate) fn trust(&self) -> Result<Option<Trust>, TlsError> {
+        let trust = || Trust::new(&self.host, self.authorities.as_deref());
+        self.is_encrypted.then(trust).transpose()
     }
 
     /// A server at an address, with a base path such as `/v1`.
@@ -78,7 +137,14 @@ impl Target {
             address.ip().to_string()
         };
         let base_path = base_path.trim_end_matches('/').to_owned();
-        Self { host, port: address.port(), base_path, is_encrypted: false }
+        Self {
+            host,
+            port: address.port(),
+            base_path,
+            is_encrypted: false,
+            key: None,
+            authorities: None,
+        }
     }
 
     /// The addresses of the host.
@@ -99,9 +165,11 @@ impl Target {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// The host's name or address.
-    pub(crate) fn host(&self) -> &str {
-        &self.host
+    /// The header that shows the key, with its end of line; nothing without a key.
+    pub(crate) fn authorization(&self) -> String {
+        self.key
+            .as_ref()
+            .map_or_else(String::new, |key| format!("authorization: Bearer {}\r\n", key.0))
     }
 
     /// Whether connections are encrypted.
@@ -162,6 +230,17 @@ mod tests {
             Target::parse("http://[::1]:80").unwrap().resolve().unwrap()[0].to_string(),
             "[::1]:80"
         );
+    }
+
+    #[test]
+    fn a_key_is_not_shown() {
+        let key = ApiKey::new("not-so-secret".to_owned());
+        let target = Target::parse("https://h").unwrap().with_key(key);
+        assert_eq!(target.authorization(), "authorization: Bearer not-so-secret\r\n");
+        assert!(!format!("{target:?} {target}").contains("secret"));
+        for wrong in ["", "two words", "a\r\nhost: b", "ключ"] {
+            assert_eq!(ApiKey::new(wrong.to_owned()), None, "{wrong:?}");
+        }
     }
 
     #[test]

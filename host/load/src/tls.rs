@@ -5,12 +5,13 @@
 use std::{
     env,
     io::{self, Read, Write},
+    net::TcpStream,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore,
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 
@@ -63,7 +64,7 @@ impl Trust {
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| refused(error.to_string()))?
-            .with_root_certificates(roots(authorities)?)
+            .with_root_certificates(authorities.map_or_else(systems_roots, |it| roots(it))?)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
@@ -71,29 +72,48 @@ impl Trust {
         Ok(Self { config: Arc::new(config), name })
     }
 
+    /// A new connection over a socket that blocks.
+    pub(crate) fn over(
+        &self,
+        socket: TcpStream,
+    ) -> Result<StreamOwned<ClientConnection, TcpStream>, rustls::Error> {
+        Ok(StreamOwned::new(self.connection()?, socket))
+    }
+
+    fn connection(&self) -> Result<ClientConnection, rustls::Error> {
+        ClientConnection::new(Arc::clone(&self.config), self.name.clone())
+    }
+
     /// The state of a new connection.
     pub(crate) fn connect(&self) -> Result<Tls, rustls::Error> {
-        let mut connection = ClientConnection::new(Arc::clone(&self.config), self.name.clone())?;
+        let mut connection = self.connection()?;
         // A request is handed over whole.
         connection.set_buffer_limit(None);
         Ok(Tls { connection })
     }
 }
 
-fn roots(authorities: Option<&Path>) -> Result<RootCertStore, TlsError> {
-    let path = match authorities {
-        Some(path) => path.to_owned(),
-        None => env::var_os(VARIABLE)
-            .map(PathBuf::from)
-            .or_else(|| BUNDLES.iter().map(PathBuf::from).find(|path| path.is_file()))
-            .ok_or(TlsError::NoBundle)?,
-    };
-    let wrong = |reason: String| TlsError::Bundle { path: path.clone(), reason };
-    let found = CertificateDer::pem_file_iter(&path).map_err(|error| wrong(error.to_string()))?;
+/// The system's, read once: a metrics page is asked for every second.
+fn systems_roots() -> Result<Arc<RootCertStore>, TlsError> {
+    static READ: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    if let Some(known) = READ.get() {
+        return Ok(Arc::clone(known));
+    }
+    let path = env::var_os(VARIABLE)
+        .map(PathBuf::from)
+        .or_else(|| BUNDLES.iter().map(PathBuf::from).find(|path| path.is_file()))
+        .ok_or(TlsError::NoBundle)?;
+    let found = roots(&path)?;
+    Ok(Arc::clone(READ.get_or_init(|| found)))
+}
+
+fn roots(path: &Path) -> Result<Arc<RootCertStore>, TlsError> {
+    let wrong = |reason: String| TlsError::Bundle { path: path.to_owned(), reason };
+    let found = CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
     let mut roots = RootCertStore::empty();
     // A bundle may hold one that this library does not know how to read.
     roots.add_parsable_certificates(found.filter_map(Result::ok));
-    if roots.is_empty() { Err(wrong("it has none".to_owned())) } else { Ok(roots) }
+    if roots.is_empty() { Err(wrong("it has none".to_owned())) } else { Ok(Arc::new(roots)) }
 }
 
 /// The state of one encrypted connection.

@@ -18,9 +18,9 @@ use llem_core::{
 };
 use llem_fake_engine::{Behaviour, FakeEngine};
 use llem_load::{
-    http::{self, ApiKey, Control, LoadError, Plan, Protocol, Stop},
+    http::{self, Control, LoadError, Plan, Protocol, Stop},
     probe::{ProbeError, probe},
-    target::Target,
+    target::{ApiKey, Target},
 };
 use rustls::{
     ServerConfig, ServerConnection, StreamOwned,
@@ -109,14 +109,18 @@ fn plan(url: &str) -> Plan {
         form: Form::TokenIds,
         seed: 1,
     });
-    let target = Target::parse(url).expect("an address");
+    let target = target(url);
     let arrival = Arrival::ClosedLoop { concurrency: 4 };
     let mut plan = Plan::new(target, Protocol::OpenAiCompletions, "fake", workload, arrival);
     plan.stop = Stop::After(12);
     plan.request_timeout = Duration::from_mins(1);
-    plan.authorities = Some(file("authority.pem"));
-    plan.api_key = Some(ApiKey::new("not-so-secret".to_owned()));
     plan
+}
+
+fn target(url: &str) -> Target {
+    let key = ApiKey::new("not-so-secret".to_owned());
+    let target = Target::parse(url).expect("an address");
+    target.with_key(key).with_authorities(Some(file("authority.pem")))
 }
 
 fn run(plan: &Plan) -> RequestLog {
@@ -152,18 +156,33 @@ fn a_server_that_no_authority_names_is_not_talked_to() {
     let (address, heads) = proxy(engine.address());
     let mut plan = plan(&format!("https://localhost:{}/v1", address.port()));
     // The certificate of the server is none of an authority that named it.
-    plan.authorities = Some(file("server.pem"));
+    plan.target = plan.target.with_authorities(Some(file("server.pem")));
     plan.stop = Stop::After(2);
     let log = run(&plan);
     for request in &log.requests {
         assert_eq!(request.status, Status::ConnectFailed, "{request:?}");
         assert!(request.detail.as_deref().is_some_and(|it| it.contains("certificate")));
     }
+    let asked = probe(&plan.target, "GET", "/models", None, Duration::from_secs(5));
+    assert!(matches!(asked, Err(ProbeError::Io { .. })), "{asked:?}");
     assert_eq!(*heads.lock().expect("not poisoned"), Vec::<String>::new(), "nothing was said");
 }
 
 #[test]
-fn what_is_not_encrypted_fails_and_questions_are_not_asked_in_the_clear() {
+fn questions_are_asked_over_the_same_connections_and_with_the_same_key() {
+    let engine = FakeEngine::start(Behaviour::default()).expect("the fake engine starts");
+    let (address, heads) = proxy(engine.address());
+    let target = target(&format!("https://localhost:{}/v1", address.port()));
+    let answer =
+        probe(&target, "GET", "/models", None, Duration::from_secs(5)).expect("it answers");
+    assert_eq!(answer.status, 200);
+    assert!(String::from_utf8_lossy(&answer.body).contains("\"data\""), "{answer:?}");
+    let heads = heads.lock().expect("not poisoned");
+    assert!(heads[0].contains("\r\nauthorization: Bearer not-so-secret\r\n"), "{heads:?}");
+}
+
+#[test]
+fn what_is_not_encrypted_fails_and_nothing_is_said_in_the_clear() {
     let engine = FakeEngine::start(Behaviour::default()).expect("the fake engine starts");
     let url = format!("https://localhost:{}/v1", engine.address().port());
     let mut plan = plan(&url);
@@ -174,10 +193,11 @@ fn what_is_not_encrypted_fails_and_questions_are_not_asked_in_the_clear() {
         matches!(request.status, Status::ConnectFailed | Status::TimedOut | Status::ConnectionLost),
         "{request:?}"
     );
-    plan.authorities = Some(file("nowhere.pem"));
+    let asked = probe(&plan.target, "GET", "/health", None, Duration::from_millis(300));
+    assert!(matches!(asked, Err(ProbeError::Io { .. })), "{asked:?}");
+    plan.target = plan.target.with_authorities(Some(file("nowhere.pem")));
     let refused = http::run(&plan, &Control::new());
     assert!(matches!(refused, Err(LoadError::Tls(_))), "{refused:?}");
-    let target = Target::parse(&url).expect("an address");
-    let asked = probe(&target, "GET", "/health", None, Duration::from_secs(1));
-    assert!(matches!(asked, Err(ProbeError::Encrypted { .. })), "{asked:?}");
+    let asked = probe(&plan.target, "GET", "/health", None, Duration::from_secs(1));
+    assert!(matches!(asked, Err(ProbeError::Tls { .. })), "{asked:?}");
 }

@@ -8,8 +8,8 @@ use llem_core::{
     workload::{Form, Length, Synthetic, Workload},
 };
 use llem_load::{
-    http::{self, ApiKey, Control, LoadError, Plan, Protocol, Stop, UsageRequest},
-    target::Target,
+    http::{self, Control, LoadError, Plan, Protocol, Stop, UsageRequest},
+    target::{ApiKey, Target},
 };
 use serde::Serialize;
 
@@ -77,8 +77,10 @@ pub(crate) fn run(args: &LoadArgs) -> Result<ExitStatus, Failure> {
 }
 
 fn plan(args: &LoadArgs) -> Result<Plan, Failure> {
-    let target =
-        Target::parse(&args.endpoint).map_err(|it| Failure::new(ExitStatus::Usage, &it))?;
+    let target = Target::parse(&args.endpoint)
+        .map_err(|it| Failure::new(ExitStatus::Usage, &it))?
+        .with_authorities(args.authorities.clone())
+        .with_key(args.api_key_env.as_deref().map(key).transpose()?);
     let (protocol, form) = match args.prompt {
         PromptKind::Chat => (Protocol::OpenAiChat, Form::Words),
         PromptKind::Text => (Protocol::OpenAiCompletions, Form::Words),
@@ -101,8 +103,6 @@ fn plan(args: &LoadArgs) -> Result<Plan, Failure> {
     plan.usage = UsageRequest::Final;
     plan.seed = args.seed;
     plan.stop = Stop::After(args.requests);
-    plan.authorities.clone_from(&args.authorities);
-    plan.api_key = args.api_key_env.as_deref().map(key).transpose()?;
     Ok(plan)
 }
 
@@ -114,10 +114,7 @@ fn key(variable: &str) -> Result<ApiKey, Failure> {
             .hint("`--api-key-env` takes the name of a variable, not a key")
     };
     let value = std::env::var(variable).map_err(|_| wrong("is not set"))?;
-    if value.is_empty() || value.chars().any(|it| it.is_control() || !it.is_ascii()) {
-        return Err(wrong("holds no key"));
-    }
-    Ok(ApiKey::new(value))
+    ApiKey::new(value).ok_or_else(|| wrong("holds no key"))
 }
 
 fn refused(error: &LoadError) -> Failure {

@@ -13,7 +13,7 @@ use llem_core::{
     },
     study::{PluginUse, broken_rules},
 };
-use llem_launch::{Grant, HostEnvironment, Programs};
+use llem_launch::{Grant, HostEnvironment, Programs, secret_variable};
 use llem_plugin::{CallError, Plugin, Registry};
 
 use super::release::{self, Chosen};
@@ -124,6 +124,9 @@ impl Backends {
         // Naming an image for a plugin is allowing it.
         let grant = image.iter().fold(grant, |grant, it| grant.with_image(&it.repository));
         let mut host = host_environment(wanted, self.gpus.clone());
+        if probe {
+            secrets_are_there(wanted, &host)?;
+        }
         host.directories = grant.directories().map(Path::to_owned).collect();
         host.cores.clone_from(&self.cores);
         host.secrets.retain(|name, _| grant.secret(name));
@@ -272,11 +275,10 @@ fn runner(wanted: &PluginUse, descriptor: &Descriptor) -> Result<Runner, Failure
 
 fn host_environment(wanted: &PluginUse, gpus: Vec<String>) -> HostEnvironment {
     let variables: BTreeMap<String, String> = std::env::vars().collect();
-    let secrets = wanted.secrets.iter().filter_map(|name| {
-        // `hf-token` is found where the hub's own tools look for it.
-        let variable = name.to_uppercase().replace('-', "_");
-        Some((name.clone(), variables.get(&variable)?.clone()))
-    });
+    let secrets = wanted
+        .secrets
+        .iter()
+        .filter_map(|name| Some((name.clone(), variables.get(&secret_variable(name))?.clone())));
     let secrets = secrets.collect();
     HostEnvironment {
         pass: wanted.pass_env.clone(),
@@ -287,6 +289,20 @@ fn host_environment(wanted: &PluginUse, gpus: Vec<String>) -> HostEnvironment {
         cores: Vec::new(),
         variables,
     }
+}
+
+/// Without a secret an engine fails late, and says little of why.
+fn secrets_are_there(wanted: &PluginUse, host: &HostEnvironment) -> Result<(), Failure> {
+    let Some(missing) = wanted.secrets.iter().find(|it| !host.secrets.contains_key(*it)) else {
+        return Ok(());
+    };
+    let variable = secret_variable(missing);
+    let message = format!(
+        "the plugin `{}` is to have the secret `{missing}`, but the variable `{variable}` is not set",
+        wanted.id
+    );
+    let hint = format!("set `{variable}`, or take `{missing}` off the plugin's `secrets`");
+    Err(Failure::message(ExitStatus::Environment, message).hint(hint))
 }
 
 /// `REPOSITORY[:TAG][@DIGEST]`, as a study names an image.

@@ -8,8 +8,8 @@ use std::{
 
 use llem_core::{
     backend::{
-        ArgPart, Drive, HttpRequest, Inspection, LaunchPlan, MountSource, Program, Role, RunOutput,
-        Runner, Step, Subject,
+        ArgPart, Attach, Drive, HttpRequest, Inspection, LaunchPlan, MountSource, Program, Role,
+        RunOutput, Runner, Step, Subject,
     },
     event::Phase,
 };
@@ -17,10 +17,7 @@ use llem_launch::{
     Attached, Ended, LaunchError, Listener, LogSummary, Running, Secrets, Site, check, leaks,
     listener,
 };
-use llem_load::{
-    probe::probe,
-    target::{Target, TargetError},
-};
+use llem_load::{probe::probe, target::Target};
 
 use super::{
     failure::Fault,
@@ -107,8 +104,8 @@ impl Engine {
         if !violations.is_empty() {
             return Err(refused(Fault::launch(&LaunchError::Refused(violations))));
         }
-        if let Some(url) = trial.launch.attach() {
-            return Self::attach(trial, url, secrets).map_err(refused);
+        if let Some(attach) = trial.launch.attach() {
+            return Self::attach(trial, &attach, secrets).map_err(refused);
         }
         let port = Site::free_port()
             .map_err(|it| refused(Fault::from_error(Phase::Load, "no-port", &it)))?;
@@ -157,16 +154,16 @@ impl Engine {
     }
 
     /// Takes an engine that runs already.
-    fn attach(trial: &Trial, url: &str, secrets: Secrets) -> Result<Self, Fault> {
-        let attached =
-            Attached::to(url).map_err(|it| Fault::from_error(Phase::Load, "bad-plan", &it))?;
+    fn attach(trial: &Trial, attach: &Attach, secrets: Secrets) -> Result<Self, Fault> {
+        let attached = Attached::to(attach, &trial.backend.environment.host)
+            .map_err(|it| Fault::from_error(Phase::Load, it.kind(), &it))?;
         let step = trial.launch.steps.first().expect("the plan was checked").clone();
         Ok(Self {
             place: Place::Found(attached),
             step,
             started: Instant::now(),
             inspections: Vec::new(),
-            command: vec!["(attached to)".to_owned(), url.to_owned()],
+            command: vec!["(attached to)".to_owned(), attach.url.clone()],
             worker: None,
             secrets,
             _artefacts: Vec::new(),
@@ -190,7 +187,7 @@ impl Engine {
     /// Makes the plan's inspections; answers go to the plugin.
     pub(super) fn inspect(&mut self, moment: &str) {
         for HttpRequest { id, method, path, body, .. } in &self.subject().inspections.clone() {
-            let Ok(target) = self.target("") else { continue };
+            let target = self.target("");
             let body = body.as_deref().map(str::as_bytes);
             if let Ok(answer) = probe(&target, method, path, body, Duration::from_secs(5)) {
                 self.inspections.push(Inspection {
@@ -230,11 +227,11 @@ impl Engine {
     }
 
     /// Where requests go, below a base path such as `/v1`.
-    pub(super) fn target(&self, base_path: &str) -> Result<Target, TargetError> {
+    pub(super) fn target(&self, base_path: &str) -> Target {
         match &self.place {
             Place::Started(running) => {
                 let address = SocketAddr::from(([127, 0, 0, 1], running.port()));
-                Ok(Target::at(address, base_path))
+                Target::at(address, base_path)
             }
             Place::Found(attached) => attached.target(base_path),
         }

@@ -135,7 +135,7 @@ fn meaning(series: &MetricSeries) -> Target {
 
 fn scraper(metrics: &Metrics, engine: &Engine) -> Result<Scraper, String> {
     let plan = ScrapePlan {
-        target: engine.target("").map_err(|it| it.to_string())?,
+        target: engine.target(""),
         path: metrics.path.clone(),
         series: metrics.series.iter().flat_map(wanted).collect(),
         interval: INTERVAL,

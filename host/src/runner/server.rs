@@ -112,8 +112,7 @@ pub(super) fn plan(attempt: &Attempt<'_>, engine: &Engine) -> Result<Plan, Fault
     let traffic = trial.traffic.as_ref().ok_or_else(|| {
         bad_plan("the plugin started a server for an experiment without traffic".to_owned())
     })?;
-    let target =
-        engine.target(base_path).map_err(|it| Fault::from_error(Phase::Warmup, "bad-plan", &it))?;
+    let target = engine.target(base_path);
     let arrival = traffic.process(&trial.workload);
     let mut plan = Plan::new(target, protocol, served_model, trial.workload.clone(), arrival);
     plan.body = body.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();

@@ -2,7 +2,7 @@
 
 use llem_core::{
     account::CarriedBare,
-    backend::{Drive, LaunchPlan, Role, Step},
+    backend::{Attach, Drive, LaunchPlan, Role, Step},
     energy::Baseline,
     event::Phase,
     record::{SharedEngine, TrialId},
@@ -35,7 +35,7 @@ struct Started {
     component: String,
     model: String,
     steps: Vec<Step>,
-    attach: Option<String>,
+    attach: Option<Attach>,
     since: String,
     trial: TrialId,
     served: u32,
@@ -49,7 +49,7 @@ impl Kept {
             component: trial.backend.sha256.clone(),
             model: trial.model.location.clone(),
             steps: without_requests(&trial.launch),
-            attach: trial.launch.attach().map(str::to_owned),
+            attach: trial.launch.attach(),
             since: jiff::Timestamp::now().to_string(),
             trial: trial.id.clone(),
             served: 0,
@@ -67,7 +67,7 @@ impl Kept {
             && it.model == trial.model.location
             && !trial.launch.revisable
             && it.steps == without_requests(&trial.launch)
-            && it.attach.as_deref() == trial.launch.attach()
+            && it.attach == trial.launch.attach()
             && self.engine.check_alive(Phase::Load).is_ok()
     }
 

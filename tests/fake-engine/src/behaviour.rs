@@ -33,6 +33,8 @@ pub struct Behaviour {
     pub slots: usize,
     /// Nothing is answered before so many requests wait; then all are, and every later one at once. 0 waits for none.
     pub gather: usize,
+    /// The key that requests must show. One that does not is told what it showed, as careless servers do.
+    pub api_key: Option<String>,
     /// What goes wrong.
     pub fault: Option<Fault>,
     /// After how many chunks it goes wrong.
@@ -54,6 +56,7 @@ impl Default for Behaviour {
             one_byte_writes: false,
             slots: 0,
             gather: 0,
+            api_key: None,
             fault: None,
             fault_after: 0,
         }

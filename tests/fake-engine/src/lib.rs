@@ -74,7 +74,8 @@ impl Drop for FakeEngine {
     }
 }
 
-/// The program: its name, then a port or nothing for a free one, then its behaviour as a JSON object.
+/// The program: its name, then a port of the loopback interface, an address with a port, or nothing for a free port, then
+/// its behaviour as a JSON object.
 ///
 /// Prints its address and serves until it is killed.
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
@@ -90,7 +91,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn run(port: &str, behaviour: &str) -> io::Result<()> {
     let behaviour: Behaviour = serde_json::from_str(behaviour)?;
-    let listener = TcpListener::bind(format!("127.0.0.1:{port}"))?;
+    let address = if port.contains(':') { port.to_owned() } else { format!("127.0.0.1:{port}") };
+    let listener = TcpListener::bind(address)?;
     writeln!(io::stdout(), "listening on http://{}", listener.local_addr()?)?;
     serve(listener, behaviour, &AtomicBool::new(false)).map(drop)
 }

@@ -7,6 +7,8 @@ use serde_json::Value;
 pub(crate) struct Incoming {
     pub(crate) path: String,
     pub(crate) body: Value,
+    /// The key of a bearer token.
+    pub(crate) key: Option<String>,
 }
 
 /// Takes one request off the front of the bytes; none while it is incomplete or is none.
@@ -18,16 +20,17 @@ pub(crate) fn take_request(bytes: &mut Vec<u8>) -> Option<Incoming> {
         Ok(httparse::Status::Partial) | Err(_) => return None,
     };
     let path = parsed.path.unwrap_or("/").to_owned();
-    let length = parsed
-        .headers
-        .iter()
-        .find(|header| header.name.eq_ignore_ascii_case("content-length"))
-        .and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok())
-        .unwrap_or(0);
+    let header = |name: &str| {
+        let found = parsed.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(found.value).ok()
+    };
+    let length = header("content-length").and_then(|it| it.parse().ok()).unwrap_or(0);
+    let key = header("authorization").and_then(|it| it.strip_prefix("Bearer "));
+    let key = key.map(str::to_owned);
     let body = bytes.get(head..head + length)?;
     let body = serde_json::from_slice(body).unwrap_or(Value::Null);
     bytes.drain(..head + length);
-    Some(Incoming { path, body })
+    Some(Incoming { path, body, key })
 }
 
 impl Incoming {

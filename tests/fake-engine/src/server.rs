@@ -186,6 +186,13 @@ impl Server {
     }
 
     fn answer(&mut self, slot: usize, request: &Incoming) -> io::Result<()> {
+        if self.behaviour.api_key.is_some() && self.behaviour.api_key != request.key {
+            let shown = request.key.as_deref().unwrap_or_default();
+            let message = format!("incorrect API key provided: `{shown}`");
+            let body = json!({"error": {"message": message}}).to_string();
+            let bytes = answer::whole("401 Unauthorized", "application/json", &body);
+            return self.send(slot, bytes.as_bytes());
+        }
         if !request.is_generation() {
             let bytes = self.answer_question(&request.path);
             return self.send(slot, bytes.as_bytes());

@@ -91,13 +91,32 @@ pub struct LaunchPlan {
     pub extra: Vec<(String, String)>,
 }
 
+/// An engine that runs already, which a plan measures instead of starting one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attach {
+    /// The scheme, the host and a port, without a path.
+    pub url: String,
+    /// The secret that goes with every request as a bearer token.
+    pub secret: Option<String>,
+    /// It runs on another machine, although its address is one of this one: a tunnel's or a proxy's.
+    pub is_elsewhere: bool,
+}
+
 impl LaunchPlan {
-    /// The address of an engine that runs already, where the plan is to measure that one: its subject
-    /// is then not started.
+    /// The engine that runs already, where the plan is to measure that one: its subject is then not started.
     ///
-    /// It travels as the key `attach` of `extra`: the scheme, the host and a port, without a path.
-    pub fn attach(&self) -> Option<&str> {
-        self.extra.iter().find(|(key, _)| key == "attach").map(|(_, url)| url.as_str())
+    /// It travels in the keys `attach`, `attach-secret` and `attach-elsewhere` of `extra`.
+    pub fn attach(&self) -> Option<Attach> {
+        Some(Attach {
+            url: self.extra("attach")?.to_owned(),
+            secret: self.extra("attach-secret").map(str::to_owned),
+            is_elsewhere: self.extra("attach-elsewhere") == Some("true"),
+        })
+    }
+
+    /// The value of an extension key.
+    pub fn extra(&self, key: &str) -> Option<&str> {
+        self.extra.iter().find(|(it, _)| it == key).map(|(_, value)| value.as_str())
     }
 }
 

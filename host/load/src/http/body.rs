@@ -44,10 +44,7 @@ impl Writer {
         }
         let accept =
             if plan.protocol == Protocol::Json { "application/json" } else { "text/event-stream" };
-        let authorization = plan
-            .api_key
-            .as_ref()
-            .map_or_else(String::new, |key| format!("authorization: Bearer {}\r\n", key.expose()));
+        let authorization = plan.target.authorization();
         let head = format!(
             "POST {}{} HTTP/1.1\r\nhost: {}\r\n{authorization}content-type: application/json\r\naccept: {accept}\r\ncontent-length: ",
             plan.target.base_path(),
@@ -124,7 +121,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{http::ApiKey, target::Target};
+    use crate::target::{ApiKey, Target};
 
     fn plan(protocol: Protocol) -> Plan {
         let workload = Workload::Synthetic(Synthetic {
@@ -152,7 +149,7 @@ mod tests {
     fn a_completion_carries_ids_settings_and_exact_lengths() {
         let mut plan = plan(Protocol::OpenAiCompletions);
         plan.body.insert("temperature".to_owned(), 0.into());
-        plan.api_key = Some(ApiKey::new("k".to_owned()));
+        plan.target = plan.target.with_key(ApiKey::new("k".to_owned()));
         let (head, body) = written(&plan, Content::Tokens(vec![1, 2, 3]));
         assert!(
             head.starts_with(

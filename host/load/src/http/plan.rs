@@ -1,6 +1,6 @@
 //! What a load is: everything that is known before the first request.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use llem_core::{arrival::Arrival, workload::Workload};
 use serde_json::{Map, Value};
@@ -39,10 +39,6 @@ pub struct Plan {
     pub stop: Stop,
     /// Longest time from dispatch to the last byte, kept to within 100 ms.
     pub request_timeout: Duration,
-    /// Sent as a bearer token.
-    pub api_key: Option<ApiKey>,
-    /// Certificates of the authorities that may name an encrypted server, in PEM; none: the system's.
-    pub authorities: Option<PathBuf>,
     /// Processor cores to run on; empty leaves the choice to the system.
     pub cores: Vec<usize>,
     /// Ask for a higher scheduling priority; a refusal is noted in the log.
@@ -73,8 +69,6 @@ impl Plan {
             seed: 42,
             stop: Stop::WhenTold,
             request_timeout: Duration::from_mins(10),
-            api_key: None,
-            authorities: None,
             cores: Vec::new(),
             raise_priority: false,
         }
@@ -141,35 +135,4 @@ pub enum Stop {
     WhenTold,
     /// After this many requests.
     After(u64),
-}
-
-/// A secret that no log shows.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ApiKey(String);
-
-impl ApiKey {
-    /// Keeps a key.
-    pub fn new(key: String) -> Self {
-        Self(key)
-    }
-
-    pub(super) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for ApiKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("ApiKey(…)")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_not_shown() {
-        assert_eq!(format!("{:?}", ApiKey::new("secret".to_owned())), "ApiKey(…)");
-    }
 }

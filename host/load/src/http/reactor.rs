@@ -126,11 +126,7 @@ impl<'a> Reactor<'a> {
         surroundings::raise_descriptor_limit(plan.arrival.concurrency())?;
         let notes = surroundings::place_thread(plan)?;
         let address = plan.target.resolve()?[0];
-        let trust = plan
-            .target
-            .is_encrypted()
-            .then(|| Trust::new(plan.target.host(), plan.authorities.as_deref()));
-        let trust = trust.transpose()?;
+        let trust = plan.target.trust()?;
         let epoll =
             epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("wait for sockets"))?;
         let timer = timerfd_create(
