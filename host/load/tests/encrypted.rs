@@ -97,7 +97,7 @@ fn is_whole(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request);
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
     let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
-    length.and_then(|it| it.parse().ok()) == Some(body.len())
+    length.map_or(Some(0), |it| it.parse().ok()) == Some(body.len())
 }
 
 fn plan(url: &str) -> Plan {
