@@ -44,4 +44,4 @@ pub use crate::store::{Header, JournalError, RawError, ResultsError};
 pub(crate) use crate::store::{Column as Cells, Table};
 // For what makes up results to test readers with.
 #[doc(hidden)]
-pub use crate::store::write_series;
+pub use crate::store::{write_requests, write_series};

@@ -4,6 +4,7 @@ mod architecture;
 mod attacks;
 mod cli;
 mod cluster;
+mod containers;
 mod documents;
 mod endpoint;
 mod endurance;
@@ -25,6 +26,7 @@ mod results;
 mod resume;
 mod simulation;
 mod statistics;
+mod terminal;
 mod traffic;
 
 use llem_tests::Workspace;

@@ -32,8 +32,13 @@ fn a_report_is_one_file_that_asks_for_nothing() {
 fn hostile_names_stay_text() {
     let workspace = workspace();
     let hostile = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\u{202e}\u{2028}";
-    let study =
-        Synthetic { levels: vec![2, 2], traced: 1, hostile: hostile.to_owned(), repeats: 2 };
+    let study = Synthetic {
+        levels: vec![2, 2],
+        traced: 1,
+        boards: 2,
+        hostile: hostile.to_owned(),
+        repeats: 3,
+    };
     let results = study.write(workspace.path()).expect("writable");
     let answer = workspace.llem(&["report", path(&results), "-o", "-"]);
     assert_eq!(answer.code, Some(0), "{}", answer.stderr);

@@ -1,8 +1,9 @@
 //! A large cluster, simulated by stand-ins for Slurm's commands: nothing is lost or doubled, whatever tasks do, and the
 //! controller stays small.
 //!
-//! `LLEM_TEST_NODES` and `LLEM_TEST_EXPERIMENTS` (four trials each) say how large, `LLEM_TEST_TASK_SECONDS` how long a
-//! task takes, and `LLEM_TEST_LLEM` which program is measured; BENCHMARKS.md has figures.
+//! `LLEM_TEST_NODES` and `LLEM_TEST_EXPERIMENTS` (four trials each) say how large, `LLEM_TEST_SHARDS` in how many tasks (as many
+//! as experiments where it is not said), `LLEM_TEST_TASK_SECONDS` how long a task takes, and `LLEM_TEST_LLEM` which program is
+//! measured; BENCHMARKS.md has figures.
 
 use std::{
     collections::BTreeSet,
@@ -45,8 +46,9 @@ impl Simulation {
             "name = \"simulated\"\n[model]\nid = \"random:tiny-llama-15m\"\n[measure]\nrepeats = 4\n\
              [plugin.candle]\n[sweep]\n\"candle.engine.context_length\" = \
              {{ linear = [512, {}], points = {experiments} }}\n\
-             [executor]\nkind = \"slurm\"\nshards = {experiments}\n",
-            511 + experiments
+             [executor]\nkind = \"slurm\"\nshards = {}\n",
+            511 + experiments,
+            setting("LLEM_TEST_SHARDS", experiments)
         );
         workspace.write("study.toml", &study);
         Self { workspace, experiments }
@@ -85,6 +87,27 @@ impl Simulation {
         };
         let stderr = fs::read_to_string(output).expect("it was written");
         (Answer { code: status.code(), stdout: String::new(), stderr }, seconds, memory)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state();
+        change(&mut state);
+        let text = serde_json::to_vec(&state).expect("plain data");
+        fs::write(self.workspace.path().join("state.json"), text).expect("writable");
+    }
+
+    /// Until nothing waits or runs in the cluster.
+    fn wait(&self) {
+        let deadline = Instant::now() + Duration::from_mins(10);
+        while !self.state().is_idle() {
+            assert!(Instant::now() < deadline, "the cluster comes to its end");
+            let squeue = self.workspace.path().join("bin/squeue");
+            Command::new(squeue)
+                .env("LLEM_FAKE_SLURM", self.workspace.path())
+                .output()
+                .expect("the stand-in starts");
+            thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// Each trial has one record, with raw data beside it.
@@ -152,16 +175,7 @@ fn what_ran_while_nobody_followed_is_merged_at_once() {
         &simulation.command(&["run", "study.toml", "--detach"]).output().expect("it starts"),
     );
     assert_eq!(answer.code, Some(0), "{}", answer.stderr);
-    let deadline = Instant::now() + Duration::from_mins(10);
-    while !simulation.state().is_idle() {
-        assert!(Instant::now() < deadline, "the cluster comes to its end");
-        let squeue = simulation.workspace.path().join("bin/squeue");
-        Command::new(squeue)
-            .env("LLEM_FAKE_SLURM", simulation.workspace.path())
-            .output()
-            .expect("the stand-in starts");
-        thread::sleep(Duration::from_millis(100));
-    }
+    simulation.wait();
     let started = Instant::now();
     let (answer, seconds, memory) =
         simulation.measured(&["run", "study.toml", "--resume", "--quiet"]);
@@ -171,4 +185,44 @@ fn what_ran_while_nobody_followed_is_merged_at_once() {
     tell(&format!(
         "reopened: merged in {took:.1} s, {seconds} s of processor time, {memory:.0} MiB"
     ));
+}
+
+#[test]
+fn what_failed_is_tried_again_by_whoever_follows_and_nothing_else_is() {
+    let simulation = Simulation::new(false);
+    let trials = 4 * simulation.experiments;
+    let run = |args: &[&str]| {
+        let all = [&["run", "study.toml", "--quiet", "--poll", "0.2"], args].concat();
+        Answer::of(&simulation.command(&all).output().expect("it starts"))
+    };
+    simulation.change(|it| it.failing = true);
+    let answer = run(&[]);
+    assert_eq!(answer.code, Some(1), "{}", answer.stderr);
+    let is_failed = |it: &&serde_json::Value| it["outcome"]["status"] == "failed";
+    let before = simulation.workspace.records();
+    let failed = before.iter().filter(is_failed).count();
+    assert!(before.len() == trials && failed > 0 && failed < trials / 2, "{failed} failed");
+    // Submitted by one controller, followed by another that knows of it from the ledger alone.
+    simulation.change(|it| it.failing = false);
+    let answer = run(&["--resume", "--retry-failed", "--detach"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    simulation.wait();
+    let answer = run(&["--resume"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    let after = simulation.workspace.records();
+    assert_eq!(after.len(), trials + failed, "only what failed has run again");
+    let again: BTreeSet<String> =
+        after[trials..].iter().map(|it| it["trial"].to_string()).collect();
+    let failed: BTreeSet<String> =
+        before.iter().filter(is_failed).map(|it| it["trial"].to_string()).collect();
+    assert_eq!(again, failed);
+    assert_eq!(after[trials..].iter().filter(is_failed).count(), 0);
+    let series = fs::read_dir(simulation.workspace.results().join("series"));
+    assert_eq!(series.expect("it is there").count(), trials);
+    // Nothing is left to do, for either command.
+    for args in [&["--resume"][..], &["--resume", "--retry-failed"]] {
+        let answer = run(args);
+        assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    }
+    assert_eq!(simulation.workspace.records().len(), trials + again.len());
 }

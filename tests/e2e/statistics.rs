@@ -9,7 +9,7 @@ use crate::workspace;
 
 /// 25 experiments: the first setting takes a fifth off the energy a level, and less of it the higher the second is.
 fn study() -> Synthetic {
-    Synthetic { levels: vec![5, 5], traced: 0, ..Synthetic::large() }
+    Synthetic { levels: vec![5, 5], traced: 0, boards: 0, ..Synthetic::large() }
 }
 
 #[test]

@@ -11,7 +11,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use llem_core::record::Site;
+use llem_core::{
+    event::Phase,
+    record::{Outcome, Site, TrialFailure},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -26,6 +29,9 @@ pub struct State {
     pub seconds: f64,
     /// Whether tasks fail, nodes are bad, and tasks that were given up run on.
     pub faults: bool,
+    /// Whether the engine fails in every tenth trial.
+    #[serde(default)]
+    pub failing: bool,
     /// How often the queue was asked for.
     pub polls: u32,
     tasks: Vec<Task>,
@@ -163,7 +169,7 @@ impl State {
         for task in &mut self.tasks {
             match task.state {
                 TaskState::Running { node, until } if until <= now => {
-                    task.state = end(task, node, self.faults)?;
+                    task.state = end(task, node, self.faults, self.failing)?;
                 }
                 _ => (),
             }
@@ -176,7 +182,7 @@ impl State {
             self.tasks.iter().filter(is_completed).map(|it| it.shard.clone()).collect();
         for task in self.tasks.iter_mut().filter(|it| completed.contains(&it.shard)) {
             if let TaskState::Lost { node } = task.state {
-                task.write(node, 1.0)?;
+                task.write(node, 1.0, self.failing)?;
                 task.state = TaskState::Ended("NODE_FAIL".to_owned());
             }
         }
@@ -191,7 +197,7 @@ impl State {
 }
 
 /// What becomes of a task whose time has come.
-fn end(task: &Task, node: usize, faults: bool) -> io::Result<TaskState> {
+fn end(task: &Task, node: usize, faults: bool, failing: bool) -> io::Result<TaskState> {
     let ended = |state: &str| Ok(TaskState::Ended(state.to_owned()));
     let text = task.shard.display().to_string();
     let tail = text[text.len().saturating_sub(6)..].parse().unwrap_or(0);
@@ -202,15 +208,26 @@ fn end(task: &Task, node: usize, faults: bool) -> io::Result<TaskState> {
     }
     match draw {
         0..8 if faults && task.attempt == 0 => {
-            task.write(node, 0.5)?;
+            task.write(node, 0.5, failing)?;
             ended("NODE_FAIL")
         }
         8..20 if faults && task.attempt == 0 => Ok(TaskState::Lost { node }),
         _ => {
-            task.write(node, 1.0)?;
+            task.write(node, 1.0, failing)?;
             ended("COMPLETED")
         }
     }
+}
+
+fn failed() -> Outcome {
+    Outcome::Failed(TrialFailure {
+        phase: Phase::Load,
+        kind: "out-of-memory".to_owned(),
+        message: "no memory left".to_owned(),
+        hint: None,
+        permanent: false,
+        log_tail: String::new(),
+    })
 }
 
 fn name(node: usize) -> String {
@@ -230,7 +247,7 @@ impl Task {
     }
 
     /// Writes what a task would have recorded, or a part of it.
-    fn write(&self, node: usize, part: f64) -> io::Result<()> {
+    fn write(&self, node: usize, part: f64, failing: bool) -> io::Result<()> {
         let directory = self.directory(node);
         for kind in ["series", "requests"] {
             fs::create_dir_all(directory.join(kind))?;
@@ -261,6 +278,9 @@ impl Task {
                     model: Some("made up".to_owned()),
                     block: block["number"].as_u64().and_then(|it| u32::try_from(it).ok()),
                 });
+                if failing && hash(&[u64::from(record.position), 17]).is_multiple_of(10) {
+                    record.outcome = failed();
+                }
                 let raw = format!("{}-{}", record.trial.experiment, record.trial.repeat);
                 fs::create_dir_all(directory.join("series").join(&raw))?;
                 fs::write(directory.join("series").join(&raw).join("ticks.parquet"), "")?;

@@ -1,6 +1,8 @@
 //! Results of a study that never ran, for tests of what reads results: real record types, values made
 //! up from a seed. They say so in their study's name, and measure nothing.
 
+mod raw;
+
 use std::{
     fs,
     io::{self, BufWriter, Write},
@@ -10,10 +12,9 @@ use std::{
 
 use llem_core::{
     backend::{Config, Value},
-    energy::{Calibration, Device, Lane, Series, Ticks},
     event::Phase,
     latency::Distribution,
-    record::{Outcome, Record, TrialFailure, TrialId},
+    record::{Outcome, Record, Site, TrialFailure, TrialId},
     study::{Expansion, Experiment, Factor, Merged, Settings, Skipped},
     units::{Joules, Watts},
 };
@@ -25,8 +26,10 @@ pub struct Synthetic {
     pub levels: Vec<u32>,
     /// Trials of each experiment.
     pub repeats: u32,
-    /// Trials that have raw series.
+    /// Trials that have raw series and request logs.
     pub traced: usize,
+    /// How many boards the trials ran on; 0: nothing is said of boards.
+    pub boards: u32,
     /// Put into every name and message.
     pub hostile: String,
 }
@@ -40,15 +43,23 @@ pub(crate) fn template() -> Record {
 }
 
 impl Synthetic {
-    /// 2,000 experiments of 3 trials.
+    /// 2,000 experiments of 3 trials on 12 boards.
     pub fn large() -> Self {
-        Self { levels: vec![5, 5, 4, 5, 4], repeats: 3, traced: 60, hostile: String::new() }
+        Self {
+            levels: vec![5, 5, 4, 5, 4],
+            repeats: 3,
+            traced: 60,
+            boards: 12,
+            hostile: String::new(),
+        }
     }
 
     /// Writes a results directory and returns its path.
     pub fn write(&self, parent: &Path) -> io::Result<PathBuf> {
         let directory = parent.join("synthetic");
-        fs::create_dir_all(directory.join("series"))?;
+        for kind in ["series", "requests"] {
+            fs::create_dir_all(directory.join(kind))?;
+        }
         let plan = self.plan();
         let text = serde_json::to_string(&plan).expect("a plan has string keys");
         fs::write(directory.join("plan.json"), text)?;
@@ -78,8 +89,7 @@ impl Synthetic {
                 let json = serde_json::to_string(&record).expect("records have string keys");
                 append(&mut journal, &format!("{{\"entry\":\"record\",{}", &json[1..]))?;
                 if repeat == 1 && at < self.traced {
-                    llem::results::write_series(&directory, &record.trial, &[self.series(&record)])
-                        .map_err(io::Error::other)?;
+                    raw::write(&directory, &record, &self.named("made up"))?;
                 }
             }
         }
@@ -185,6 +195,14 @@ impl Synthetic {
             record.warnings.push(self.named("careful"));
         }
         let seed = u64::from_str_radix(&id, 16).expect("16 digits");
+        let board =
+            (self.boards > 0).then(|| hash(&[seed, u64::from(repeat), 5]) % u64::from(self.boards));
+        record.site = board.map(|it| Site {
+            node: self.named(&format!("node{}", it / 4)),
+            boards: vec![self.named(&format!("GPU-{it}"))],
+            model: Some(self.named("made up")),
+            block: None,
+        });
         if hash(&[seed, 3]).is_multiple_of(50) && repeat == 1 {
             record.outcome = Outcome::Failed(TrialFailure {
                 phase: Phase::Load,
@@ -198,13 +216,11 @@ impl Synthetic {
         }
         let levels = experiment.levels.as_deref().unwrap_or_default();
         let level = |at: usize| f64::from(levels.get(at).copied().unwrap_or(0));
-        let noise = |salt: u64| {
-            let word = hash(&[seed, u64::from(repeat), salt]);
-            f64::from(u32::try_from(word >> 32).expect("32 bits")) / f64::from(u32::MAX) - 0.5
-        };
+        let noise = |salt: u64| drawn(&[seed, u64::from(repeat), salt]);
         let energy = 0.8_f64.powf(level(0))
             * 1.06_f64.powf(level(1) * level(0))
             * 1.12_f64.powf(level(2))
+            * board.map_or(1.0, |it| 1.0 + 0.05 * drawn(&[it, 9]))
             * (1.0 + 0.02 * noise(1));
         let time = 0.7_f64.powf(level(0))
             * 0.95_f64.powf(level(3))
@@ -234,53 +250,6 @@ impl Synthetic {
         }
         record
     }
-
-    /// A made-up H100 at work in the windows and idle around them.
-    fn series(&self, record: &Record) -> Series {
-        let Some(window) = record.measured().and_then(|it| it.windows.first()) else {
-            return Series::default();
-        };
-        let times: Vec<u64> =
-            (0..600).map(|it| window.begin_ns - 5_000_000_000 + it * 100_000_000).collect();
-        let mut counts = vec![0_u64];
-        for at in &times[1..] {
-            let watts = if (window.begin_ns..window.end_ns).contains(at) {
-                300 + at / 100_000_000 % 40
-            } else {
-                70
-            };
-            counts.push(counts.last().expect("not empty") + watts * 100);
-        }
-        let rows = times.len();
-        Series {
-            device: Device {
-                id: "GPU-0".to_owned(),
-                name: self.named("made up"),
-                index: Some(0),
-                ..Device::default()
-            },
-            calibration: Calibration { joules_per_count: 0.001, ..Calibration::default() },
-            ticks: Ticks { lo_ns: times.clone(), hi_ns: times.clone(), counts },
-            lane: Lane {
-                at_ns: times,
-                average_power_watts: vec![None; rows],
-                instant_power_watts: vec![None; rows],
-                memory_temperature_celsius: vec![None; rows],
-                memory_clock_megahertz: vec![None; rows],
-                throttle_bits: vec![None; rows],
-                utilization_percent: vec![None; rows],
-                performance_state: vec![None; rows],
-                machine_busy_seconds: vec![None; rows],
-                temperature_celsius: (0..rows)
-                    .map(|it| Some(35 + u32::try_from(it / 40).expect("few")))
-                    .collect(),
-                sm_clock_megahertz: (0..rows)
-                    .map(|it| Some(if it < 50 { 345 } else { 1980 }))
-                    .collect(),
-            },
-            ..Series::default()
-        }
-    }
 }
 
 const NAMES: [&str; 5] = ["batch_size", "max_tokens", "precision", "parallel", "cache"];
@@ -300,6 +269,12 @@ fn scale(distribution: &mut Option<Distribution>, by: f64) {
 pub(crate) fn append(journal: &mut impl Write, json: &str) -> io::Result<()> {
     let sum = blake3::hash(json.as_bytes()).to_hex();
     writeln!(journal, "{} {json}", &sum[..16])
+}
+
+/// Uniform from -0.5 to 0.5.
+fn drawn(words: &[u64]) -> f64 {
+    let high = u32::try_from(hash(words) >> 32).expect("32 bits");
+    f64::from(high) / f64::from(u32::MAX) - 0.5
 }
 
 pub(crate) fn hash(words: &[u64]) -> u64 {

@@ -6,6 +6,14 @@
   llem.palette = () => ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6"].map(css);
   llem.color = css;
 
+  // A scale of colours for these values; the ends of the scheme that would vanish on the page's ground are left out.
+  llem.gradient = (values) => {
+    const dark = document.documentElement.dataset.theme === "dark";
+    const scale = { ...llem.scaling(values, "auto"), scheme: { name: "viridis", extent: dark ? [0.25, 1] : [0, 0.88] } };
+    delete scale.padding;
+    return scale;
+  };
+
   const config = () => {
     const [text, faint, line] = [css("--text"), css("--faint"), css("--line")];
     const label = { labelColor: text, titleColor: text, labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal" };

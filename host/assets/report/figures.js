@@ -128,8 +128,55 @@
         },
       };
     };
-    const chart = llem.chart("latency", "Latency distributions",
+    const chart = llem.chart("latency", "Latency quantiles",
       "Dot: median. Thick line: median to 90th percentile. Triangle: 99th percentile, where a window had at least 100 requests. Thin line: least to greatest. Means over windows and trials.", make, { controls });
+  }
+
+  // Whole distributions from the request logs: the share of requests, or of gaps between tokens, that took at most as long.
+  {
+    const { shares, of, note } = page.spreads;
+    const curves = new Map(of.map((it) => [it.experiment, it]));
+    const TOLD = new Map([[0.5, "50 %"], [0.9, "90 %"], [0.99, "99 %"]]);
+    const MOST = 40;
+    let [kind, scaling, side] = [0, "auto", "below"];
+    const controls = [
+      llem.select("latency", page.latencies.map((it, at) => [String(at), it]), "0", (it) => { kind = Number(it); chart.redraw(); }),
+      llem.select("share", [["below", "that took at most as long"], ["above", "that took longer, as equal ratios"]], side, (it) => { side = it; chart.redraw(); }),
+      chosen(() => chart, (it) => (scaling = it)),
+    ];
+    const make = (experiments) => {
+      if (!of.length) return "The results hold no request logs to draw.";
+      const shown = experiments.filter((it) => curves.get(it.at)?.seconds[kind]).slice(0, MOST);
+      if (!shown.length) return "No experiment that the filter leaves has a request log with such a latency.";
+      const { factor, unit } = llem.scale(shown.map((it) => curves.get(it.at).seconds[kind][50]), "s");
+      const above = side === "above";
+      const rows = shown.flatMap((it) => {
+        const { seconds, counts } = curves.get(it.at);
+        const energyAt = llem.value(it, energy)?.point ?? null;
+        return seconds[kind].map((value, at) => ({ experiment: it.name, latency: value / factor, share: shares[at], longer: 1 - shares[at], values: counts[kind], energy: energyAt, told: TOLD.get(shares[at]) ?? null }));
+      }).filter((it) => !above || it.longer > 1e-9);
+      const few = shown.length <= llem.palette().length;
+      const x = { field: "latency", type: "quantitative", title: `${page.latencies[kind]} (${unit})`, scale: llem.scaling(rows.map((it) => it.latency), scaling) };
+      const y = above
+        ? { field: "longer", type: "quantitative", title: "share that took longer", scale: { type: "log", nice: false }, axis: { format: "~%" } }
+        : { field: "share", type: "quantitative", title: "share that took at most as long", axis: { format: "~%" } };
+      const color = few
+        ? { field: "experiment", type: "nominal", sort: null, title: null, scale: { domain: shown.map((it) => it.name) } }
+        : { field: "energy", type: "quantitative", title: energy ? energy.heading : null, scale: llem.gradient(rows.map((it) => it.energy)) };
+      const dash = few ? { strokeDash: { field: "experiment", type: "nominal", sort: null, title: null } } : {};
+      const tooltip = [{ field: "experiment" }, { field: "latency", title: x.title, format: ".4~g" }, { field: "share", title: y.title, format: ".1~%" }, { field: "values" }];
+      return {
+        rows, spec: {
+          height: 320,
+          layer: [
+            { mark: { type: "line", interpolate: "step-after", strokeWidth: few ? 1.8 : 1.2, opacity: few ? 1 : 0.6 }, encoding: { x, y, detail: { field: "experiment" }, color, order: { field: "share" }, ...dash } },
+            { transform: [{ filter: "isValid(datum.told)" }], mark: { type: "point", size: few ? 45 : 18 }, encoding: { x, y, color, tooltip } },
+          ],
+        },
+      };
+    };
+    const chart = llem.chart("spread", "Latency distributions",
+      `Every request, or gap between tokens, of all windows and trials: which share took at most as long. Dots: 50, 90 and 99 %.${of.length > MOST ? ` The first ${MOST} experiments that the filter leaves.` : ""}${note ? ` ${llem.text(note, 300)}` : ""}`, make, { controls });
   }
 
   // Parallel coordinates: a rectangle drawn across axes keeps the experiments that pass through it, everywhere.
@@ -149,10 +196,7 @@
       if (!rows.length) return "No trial has given figures.";
       const x = { field: "axis", type: "nominal", sort: axes.map((it) => it.title), title: null, scale: { padding: 0.3 }, axis: { labelAngle: axes.length > 5 ? -20 : 0, grid: true, labelLimit: 220, domain: false } };
       const y = { field: "place", type: "quantitative", title: "from least to greatest", scale: { domain: [-0.03, 1.03], nice: false }, axis: { labels: false, ticks: false, grid: false } };
-      // The ends of the scheme that would vanish on the page's ground are left out.
-      const dark = document.documentElement.dataset.theme === "dark";
-      const colours = { ...llem.scaling(rows.map((it) => it.energy), "auto"), scheme: { name: "viridis", extent: dark ? [0.25, 1] : [0, 0.88] } };
-      delete colours.padding;
+      const colours = llem.gradient(rows.map((it) => it.energy));
       const opacity = Math.max(0.08, Math.min(0.8, 40 / many));
       return {
         rows, spec: {

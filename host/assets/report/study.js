@@ -137,13 +137,14 @@
     const chart = llem.chart("trace", "Power, temperature and clocks over time", `One trial as its meters saw it, thinned to means over equal times; shaded: the measured windows.${page.traces_note ? ` ${page.traces_note}` : ""}`, make, { controls });
   }
 
+  const relative = { field: "relative", type: "quantitative", title: "deviation from the experiment's mean (%)" };
   {
     const make = (experiments) => {
       const kept = new Set(experiments.map((it) => it.at));
       const rows = page.trials.filter(([experiment]) => kept.has(experiment)).map(([experiment, repeat, position, relative]) => ({ experiment: page.experiments[experiment].name, repeat, position: position + 1, relative: 100 * (relative - 1) }));
       if (!rows.length) return "A check of the order needs experiments with more than one trial.";
       const x = { field: "position", type: "quantitative", title: "place in the order of the run", scale: { nice: false, zero: false }, axis: { tickMinStep: 1, format: "d" } };
-      const y = { field: "relative", type: "quantitative", title: "deviation from the experiment's mean (%)" };
+      const y = relative;
       return {
         rows, spec: {
           height: 260,
@@ -155,5 +156,27 @@
       };
     };
     llem.chart("drift", "Drift and order", page.drift, make);
+  }
+  if (page.boards.length) {
+    const MOST = 60;
+    const names = page.boards.map((it, at) => `${at + 1}. ${llem.text(it.name === it.node ? it.node : `${it.node} ${it.name}`, 44)}`);
+    const make = (experiments) => {
+      const kept = new Set(experiments.map((it) => it.at));
+      const rows = page.trials.filter(([experiment, , , , board]) => kept.has(experiment) && board !== null && board < MOST)
+        .map(([experiment, repeat, , relative, board]) => ({ board: names[board], experiment: page.experiments[experiment].name, repeat, relative: 100 * (relative - 1) }));
+      if (!rows.length) return "No trial that the filter leaves can be set beside others.";
+      const y = { field: "board", type: "nominal", sort: names, title: null };
+      return {
+        rows, spec: {
+          height: { step: 22 },
+          layer: [
+            { mark: { type: "rule", strokeDash: [3, 3] }, encoding: { x: { datum: 0 } } },
+            { mark: { type: "tick", thickness: 1.5, opacity: rows.length > 400 ? 0.25 : 0.7, color: llem.palette()[0] }, encoding: { x: relative, y, tooltip: [{ field: "experiment" }, { field: "repeat" }, { field: "board" }, { field: "relative", title: "deviation (%)", format: ".2f" }] } },
+            { mark: { type: "point", shape: "diamond", size: 90, color: llem.palette()[1] }, encoding: { x: { ...relative, aggregate: "mean" }, y, tooltip: [{ field: "board" }, { ...relative, aggregate: "mean", title: "mean deviation (%)", format: ".2f" }, { aggregate: "count", title: "trials" }] } },
+          ],
+        },
+      };
+    };
+    llem.chart("boards", "Boards", `Each trial beside its experiment's mean, by the board that it ran on; diamonds are means.${page.boards.length > MOST ? ` The first ${MOST} of ${page.boards.length} boards.` : ""} ${llem.text(page.boards_said, 600)}.`, make);
   }
 }

@@ -8,11 +8,13 @@ mod log;
 #[cfg(test)]
 mod simulation;
 mod slo;
+mod spread;
 mod window;
 
 pub use distribution::{Distribution, Estimate};
 pub use log::{CpuSample, EngineStep, Request, RequestLog, Status};
 pub use slo::{Slo, SloVerdict};
+pub use spread::{Latency, at_shares};
 pub use window::{
     ClientVerdict, Throughput, Window, WindowMetrics, judge, tokens_received, window_metrics,
 };

@@ -46,8 +46,28 @@ pub fn secret_variable(secret: &str) -> String {
 const KEPT: &[&str] = &["LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "CUDA_HOME"];
 
 /// What the attendant of a container needs of the host's own environment.
-const ATTENDANTS: &[&str] =
-    &["CONTAINER_HOST", "DOCKER_HOST", "LLEM_CONTAINER_NETWORK", "PATH", "XDG_RUNTIME_DIR"];
+const ATTENDANTS: &[&str] = &[
+    "APPTAINER_CACHEDIR",
+    "APPTAINER_CONFIGDIR",
+    "APPTAINER_TMPDIR",
+    "CONTAINER_HOST",
+    "DOCKER_HOST",
+    "HOME",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "LLEM_CACHE_DIR",
+    "LLEM_CONTAINER_ENGINE",
+    "LLEM_CONTAINER_IMAGES",
+    "LLEM_CONTAINER_NETWORK",
+    "NO_PROXY",
+    "PATH",
+    "SINGULARITY_CACHEDIR",
+    "SINGULARITY_TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
 
 /// The environment of a container's attendant: how to reach the engine, and the container's variables.
 pub(crate) fn of_attendant(

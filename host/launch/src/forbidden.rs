@@ -4,6 +4,7 @@ use std::path::{Component, Path};
 
 /// Programs that run texts as commands, start containers by their own rules, or change the user.
 const PROGRAMS: &[&str] = &[
+    "apptainer",
     "ash",
     "bash",
     "bwrap",
@@ -28,6 +29,7 @@ const PROGRAMS: &[&str] = &[
     "runc",
     "setsid",
     "sh",
+    "singularity",
     "ssh",
     "su",
     "sudo",

@@ -3,7 +3,10 @@
 //! It may die at any time and be started again: what it decided is in the ledger, what tasks did in their journals. It
 //! measures nothing.
 
+mod again;
+
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -20,7 +23,7 @@ use llem_core::{
 use super::{
     attempts,
     executor::{Executor, ExecutorError, Job, Task, TaskState},
-    ledger::{Decision, Ledger},
+    ledger::{Decision, Ledger, Plan},
     merge::Merger,
     rounds,
     shards::{self, Common, Invocation},
@@ -52,6 +55,8 @@ pub(crate) struct Options<'a> {
     pub(crate) poll: Duration,
     /// Submit and leave.
     pub(crate) detach: bool,
+    /// Try again what failed or was given up.
+    pub(crate) retry_failed: bool,
 }
 
 /// How it ended.
@@ -100,10 +105,6 @@ pub(crate) fn run(
     // Tasks are told whole paths.
     let root = results.path().canonicalize().map_err(|it| unwritable(results.path(), &it))?;
     let (ledger, decisions) = open(&root)?;
-    let mut progress = Progress::new(planned.study.measure(), false);
-    for record in earlier {
-        progress.add(record);
-    }
     let mut controller = Controller {
         planned,
         options,
@@ -113,7 +114,7 @@ pub(crate) fn run(
         root,
         merger: Merger::new(results, earlier),
         ledger,
-        progress,
+        progress: Progress::new(planned.study.measure(), false),
         shards: Vec::new(),
         jobs: Jobs::new(),
         job_count: 0,
@@ -124,8 +125,11 @@ pub(crate) fn run(
         is_unreachable: false,
         emit,
     };
-    controller.replay(decisions);
-    controller.announce(earlier.len());
+    controller.replay(decisions, earlier);
+    if options.retry_failed {
+        controller.retry(earlier)?;
+    }
+    controller.announce();
     controller.follow(cancel)
 }
 
@@ -153,46 +157,8 @@ struct Controller<'a> {
 }
 
 impl Controller<'_> {
-    /// What an earlier controller decided.
-    fn replay(&mut self, decisions: Vec<Decision>) {
-        for decision in decisions {
-            match decision {
-                Decision::Round { shards: plans, until_repeat } => {
-                    self.next_repeat = until_repeat;
-                    for plan in plans {
-                        self.add_shard(plan);
-                    }
-                }
-                Decision::Job { name, shards } => {
-                    self.job_count += 1;
-                    let shards: Vec<usize> = shards.into_iter().map(index).collect();
-                    for shard in &shards {
-                        self.shards[*shard].status = Status::Submitted;
-                    }
-                    self.jobs.insert(name, shards);
-                }
-                Decision::Ended { shard, .. } => {
-                    let shard = &mut self.shards[index(shard)];
-                    shard.ended += 1;
-                    shard.status = Status::Open;
-                }
-                Decision::Excluded { node, .. } => self.excluded.push(node),
-            }
-        }
-        for at in 0..self.shards.len() {
-            let shard = &mut self.shards[at];
-            for (merged, (_, trials)) in shard.merged.iter_mut().zip(&shard.plan.blocks) {
-                *merged = trials.iter().all(|it| self.merger.has(it));
-            }
-            if shard.merged.iter().all(|it| *it) {
-                shard.status = Status::Complete;
-            } else if shard.status == Status::Open && shard.ended >= self.options.settings.tries {
-                shard.status = Status::GivenUp;
-            }
-        }
-    }
-
-    fn announce(&mut self, finished_before: usize) {
+    fn announce(&mut self) {
+        let finished_before = self.merger.count();
         let trials = self.planned.schedule.trials.iter();
         let least = self.planned.study.measure().repeats.min.max(self.next_repeat);
         let trials = trials.filter(|it| it.repeat < least).count();
@@ -263,20 +229,29 @@ impl Controller<'_> {
         if trials.is_empty() {
             return Ok(false);
         }
-        let found = rounds::shards(&self.needs, &trials, &self.options.settings, self.next_block);
+        self.add_shards(&trials, |shards| Decision::Round { shards, until_repeat: until })?;
+        self.next_repeat = until;
+        Ok(true)
+    }
+
+    /// Splits trials into shards that are numbered on, and decides on them.
+    fn add_shards(
+        &mut self,
+        trials: &[Trial],
+        decision: impl FnOnce(Vec<Plan>) -> Decision,
+    ) -> Result<(), Failure> {
+        let found = rounds::shards(&self.needs, trials, &self.options.settings, self.next_block);
         let first = self.shards.len();
         let mut plans = Vec::new();
         for (number, shard) in (first..).zip(&found) {
-            self.write_shard(count(number), shard, &trials)?;
-            plans.push(rounds::plan(self.planned, shard, &trials, &self.options.settings));
+            self.write_shard(count(number), shard, trials)?;
+            plans.push(rounds::plan(self.planned, shard, trials, &self.options.settings));
         }
-        let decision = Decision::Round { shards: plans.clone(), until_repeat: until };
-        self.decide(&decision)?;
+        self.decide(&decision(plans.clone()))?;
         for plan in plans {
             self.add_shard(plan);
         }
-        self.next_repeat = until;
-        Ok(true)
+        Ok(())
     }
 
     fn write_shard(&self, number: u32, shard: &Shard, trials: &[Trial]) -> Result<(), Failure> {
@@ -289,7 +264,7 @@ impl Controller<'_> {
         std::fs::write(&path, text).map_err(|it| unwritable(&path, &it))
     }
 
-    fn add_shard(&mut self, plan: super::ledger::Plan) {
+    fn add_shard(&mut self, plan: Plan) {
         let directory = shards::directory(&self.root, count(self.shards.len()));
         self.next_block += count(plan.blocks.len());
         self.shards.push(ShardState::new(plan, directory));
@@ -349,8 +324,7 @@ impl Controller<'_> {
 
     /// Takes over what the scheduler says; gives the shards whose journals may have grown.
     fn place(&mut self, tasks: &[Task]) -> Vec<usize> {
-        let mut states: std::collections::BTreeMap<usize, &TaskState> =
-            std::collections::BTreeMap::new();
+        let mut states: BTreeMap<usize, &TaskState> = BTreeMap::new();
         for task in tasks {
             let shard = self.jobs.get(&task.job).and_then(|it| it.get(task.index)).copied();
             let Some(shard) = shard else { continue };
@@ -583,8 +557,7 @@ fn duplicates(shard: &ShardState) -> u32 {
 
 /// Open shards that one job may hold: the same resources, no more than an array takes.
 fn batches(shards: &[ShardState], most: usize) -> Vec<Vec<usize>> {
-    let mut by_need: std::collections::BTreeMap<(u32, u32), Vec<usize>> =
-        std::collections::BTreeMap::new();
+    let mut by_need: BTreeMap<(u32, u32), Vec<usize>> = BTreeMap::new();
     for (at, shard) in shards.iter().enumerate().filter(|(_, it)| it.status == Status::Open) {
         by_need.entry((shard.plan.gpus, shard.plan.minutes)).or_default().push(at);
     }

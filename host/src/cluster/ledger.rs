@@ -23,6 +23,11 @@ pub(crate) enum Decision {
         /// Repeats that are planned with it, from 0, the end excluded.
         until_repeat: u32,
     },
+    /// Shards were made of trials that an earlier one has failed at or given up; their files are there.
+    Retry {
+        /// They are numbered on.
+        shards: Vec<Plan>,
+    },
     /// A job is about to be submitted, with this name.
     Job {
         /// Its name.

@@ -20,6 +20,8 @@ pub(super) struct Merger<'a> {
     pub(super) results: &'a mut Results,
     /// Trials that have a record there.
     merged: BTreeSet<TrialId>,
+    /// Trials that are tried again: what an earlier record rests on goes away with the new one.
+    again: BTreeSet<TrialId>,
     /// Nodes whose description is there.
     nodes: BTreeSet<String>,
 }
@@ -27,12 +29,23 @@ pub(super) struct Merger<'a> {
 impl<'a> Merger<'a> {
     pub(super) fn new(results: &'a mut Results, earlier: &[Record]) -> Self {
         let merged = earlier.iter().map(|it| it.trial.clone()).collect();
-        Self { merged, nodes: BTreeSet::new(), results }
+        Self { merged, again: BTreeSet::new(), nodes: BTreeSet::new(), results }
     }
 
     /// Whether a trial is merged already.
     pub(super) fn has(&self, trial: &TrialId) -> bool {
         self.merged.contains(trial)
+    }
+
+    /// How many trials are merged.
+    pub(super) fn count(&self) -> usize {
+        self.merged.len()
+    }
+
+    /// Takes a trial for not merged, so that another record of it can come.
+    pub(super) fn forget(&mut self, trial: &TrialId) {
+        self.merged.remove(trial);
+        self.again.insert(trial.clone());
     }
 
     /// Takes over records of attempts that are not there yet, and gives them back.
@@ -44,7 +57,12 @@ impl<'a> Merger<'a> {
         for (attempt, records) in blocks {
             let fresh: Vec<Record> =
                 records.into_iter().filter(|it| !self.has(&it.trial)).collect();
-            for (from, to) in raw(&attempt, self.results.path(), &trial_names(&fresh)) {
+            let raw_data = raw(&attempt, self.results.path(), &trial_names(&fresh));
+            // A merge that was cut off has moved it already.
+            if !raw_data.is_empty() {
+                self.clear(&fresh)?;
+            }
+            for (from, to) in raw_data {
                 move_entry(&from, &to)?;
             }
             self.describe(&attempt, &fresh)?;
@@ -58,6 +76,19 @@ impl<'a> Merger<'a> {
             self.results.append_all(&entries)?;
         }
         Ok(all)
+    }
+
+    /// Removes raw data of earlier records of these trials.
+    fn clear(&self, records: &[Record]) -> Result<(), ResultsError> {
+        let records: Vec<Record> =
+            records.iter().filter(|it| self.again.contains(&it.trial)).cloned().collect();
+        let results = self.results.path();
+        for (earlier, _) in raw(results, results, &trial_names(&records)) {
+            let is_directory = earlier.is_dir();
+            let removed = if is_directory { fs::remove_dir_all } else { fs::remove_file };
+            removed(&earlier).map_err(io(&earlier))?;
+        }
+        Ok(())
     }
 
     /// Describes the machine of these records in `nodes/`, if it is a new one; the first is the study's environment.

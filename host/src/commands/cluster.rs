@@ -24,12 +24,6 @@ use crate::{
 
 /// Submits a study, follows it and merges it.
 pub(super) fn submit(args: &RunArgs, settings: ExecutorSettings) -> Result<ExitStatus, Failure> {
-    if args.retry_failed {
-        return Err(Failure::message(
-            ExitStatus::Usage,
-            "`--retry-failed` is not there for studies on a cluster",
-        ));
-    }
     let backends = Backends::new(Gate::new(args.allow.clone()).asking())?;
     let planned = planning::plan(&args.study, None, args.plugin.as_deref(), &backends, None, true)?;
     if planned.expansion.experiments.is_empty() {
@@ -44,6 +38,7 @@ pub(super) fn submit(args: &RunArgs, settings: ExecutorSettings) -> Result<ExitS
         invocation: invocation(args)?,
         poll: Duration::from_secs_f64(args.cluster.poll),
         detach: args.cluster.detach,
+        retry_failed: args.retry_failed,
     };
     if args.cluster.dry_run {
         let parent = absolute(&args.results)?;
@@ -52,7 +47,7 @@ pub(super) fn submit(args: &RunArgs, settings: ExecutorSettings) -> Result<ExitS
     }
     let user = config::read()?;
     let cancel = Cancel::install().map_err(|it| Failure::new(ExitStatus::Internal, &it))?;
-    let (header, mut results, earlier) = run::open(args, &planned)?;
+    let (header, mut results, earlier) = run::open(args, &planned, false)?;
     run::describe(&results, &planned, &user).map_err(|it| run::unusable(&it))?;
     if args.resume.is_none() {
         // Until the first node has described itself.

@@ -92,7 +92,7 @@ pub(super) fn here(
     // Held until the last record is written.
     let _gpus = lock_gpus(&machine::gpu_ids(&devices), args.wait, &cancel)?;
     sweep();
-    let (_, mut results, earlier) = open(args, &planned)?;
+    let (_, mut results, earlier) = open(args, &planned, args.retry_failed)?;
     describe(&results, &planned, &settings).map_err(|it| unusable(&it))?;
     results
         .write_json("environment.json", &Machine::read(devices.clone(), &cores))
@@ -187,10 +187,11 @@ fn lock_gpus(gpus: &[String], wait: bool, cancel: &Cancel) -> Result<locks::Lock
     })
 }
 
-/// New results, or earlier ones with their records.
+/// New results, or earlier ones with their records, those of failed trials only where they are not tried again.
 pub(super) fn open(
     args: &RunArgs,
     planned: &Planned,
+    retry_failed: bool,
 ) -> Result<(Header, Results, Vec<Record>), Failure> {
     let opened = || -> Result<_, ResultsError> {
         let now = jiff::Timestamp::now();
@@ -207,7 +208,7 @@ pub(super) fn open(
         let (mut results, entries) = Results::resume(&path, &header)?;
         clear_scratch(results.path());
         results.append(&Entry::Resumed { at: now.to_string() })?;
-        Ok((header, results, records(entries, args.retry_failed)))
+        Ok((header, results, records(entries, retry_failed)))
     };
     opened().map_err(|it| unusable(&it))
 }

@@ -6,8 +6,10 @@
 mod data;
 mod library;
 mod markup;
+mod places;
 mod review;
 mod split;
+mod spread;
 mod trace;
 
 use std::fmt::Write as _;
@@ -32,11 +34,12 @@ const SCRIPTS: [&str; 5] = [
 ];
 
 /// The charts, with the widths that suit them.
-const CHARTS: [(&str, bool); 11] = [
+const CHARTS: [(&str, bool); 13] = [
     ("energy", false),
     ("speed", false),
     ("front", false),
     ("latency", false),
+    ("spread", true),
     ("parallel", true),
     ("effects", false),
     ("shares", false),
@@ -44,7 +47,11 @@ const CHARTS: [(&str, bool); 11] = [
     ("phases", false),
     ("trace", true),
     ("drift", true),
+    (BOARDS, true),
 ];
+
+/// The chart that is there only where trials ran on several boards.
+const BOARDS: &str = "boards";
 
 /// Writes the report of some results.
 pub(crate) fn page(results: &ResultSet, options: &Options) -> String {
@@ -68,14 +75,15 @@ pub(crate) fn page(results: &ResultSet, options: &Options) -> String {
         env!("CARGO_PKG_VERSION"),
     )
     .expect("writing to a string does not fail");
-    head(&mut page, results, &review.warnings);
+    head(&mut page, results, summary.boards.is_some(), &review.warnings);
     page.push_str(
         "<section aria-labelledby=\"figures\">\n<h2 id=\"figures\">Results</h2>\n<div class=\"grid\">\n\
          <div class=\"panel wide\"><div class=\"follow\" role=\"group\" aria-label=\"Filter\"><strong>Shown:</strong> \
          <span id=\"status\" role=\"status\"></span> <span id=\"chips\"></span> <button type=\"button\" id=\"clear\" hidden>show all</button></div>\
          <details open><summary>Filter by setting</summary><div id=\"filter\"></div></details></div>\n",
     );
-    for (chart, wide) in CHARTS {
+    let is_shown = |(chart, _): &(&str, bool)| *chart != BOARDS || summary.boards.is_some();
+    for (chart, wide) in CHARTS.into_iter().filter(is_shown) {
         let wide = if wide { " wide" } else { "" };
         writeln!(page, "<section class=\"panel chart{wide}\" id=\"chart-{chart}\"></section>")
             .expect("writing to a string does not fail");
@@ -106,13 +114,14 @@ pub(crate) fn page(results: &ResultSet, options: &Options) -> String {
     page
 }
 
-fn head(page: &mut String, results: &ResultSet, warnings: &str) {
+fn head(page: &mut String, results: &ResultSet, has_boards: bool, warnings: &str) {
+    let boards = if has_boards { "<a href=\"#boards\">Boards</a>" } else { "" };
     let header = results.header();
     write!(
         page,
         "<a class=\"skip\" href=\"#figures\">To the results</a>\n<header><h1><bdi>{}</bdi></h1>\
          <nav aria-label=\"Parts\"><a href=\"#figures\">Results</a><a href=\"#table\">Experiments</a><a href=\"#method\">Method</a>\
-         <a href=\"#instruments\">Instruments</a><a href=\"#environment\">Environment</a><a href=\"#configurations\">Configurations</a></nav>\
+         <a href=\"#instruments\">Instruments</a>{boards}<a href=\"#environment\">Environment</a><a href=\"#configurations\">Configurations</a></nav>\
          <span class=\"tools\"><button type=\"button\" id=\"theme\">Dark colours</button><button type=\"button\" id=\"print\">Print</button></span>\
          <p class=\"facts\">begun {} · {} experiments · {} trials · seed {} · llem {}</p></header>\n<main>\n{warnings}",
         Name(results.study()),

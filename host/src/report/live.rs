@@ -9,15 +9,23 @@ use crate::diagnostics::printable;
 
 /// Points of the power's curve.
 const CURVE: usize = 32;
+/// Columns that stay free, so that neither a full line nor what the terminal echoes (`^C`) begins another one.
+const SPARE: usize = 4;
+/// Cells of the bar.
+const BAR: usize = 20;
+/// Terminals with fewer columns get a shorter bar.
+const NARROW: usize = 70;
+const NARROW_BAR: usize = 8;
 /// Eighths of a line's height.
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// The running trial as its events tell it.
 #[derive(Debug, Default)]
 pub(super) struct View {
-    title: String,
+    trial: Option<Title>,
     phase: Option<Phase>,
-    done: Option<f64>,
+    /// Part of the phase that is over.
+    share: Option<f64>,
     /// The last powers in watts.
     powers: VecDeque<f64>,
     is_estimated: bool,
@@ -25,6 +33,14 @@ pub(super) struct View {
     celsius: Option<f64>,
     seconds_left: Option<f64>,
     joules_left: Option<f64>,
+    /// Where the shards of a cluster stand, which has no trial of its own to show.
+    shards: Option<String>,
+}
+
+#[derive(Debug)]
+struct Title {
+    title: String,
+    repeat: u32,
 }
 
 impl View {
@@ -34,7 +50,7 @@ impl View {
             Event::TrialStarted { trial, label, seconds_left, energy_joules_left, .. } => {
                 let powers = std::mem::take(&mut self.powers);
                 *self = Self {
-                    title: format!("{} #{}", printable(label), trial.repeat),
+                    trial: Some(Title { title: printable(label), repeat: trial.repeat }),
                     powers,
                     is_estimated: self.is_estimated,
                     seconds_left: *seconds_left,
@@ -44,7 +60,7 @@ impl View {
             }
             Event::PhaseStarted { phase, .. } => {
                 self.phase = Some(*phase);
-                (self.done, self.tokens_per_second) = (None, None);
+                (self.share, self.tokens_per_second) = (None, None);
             }
             Event::Progress {
                 power_watts,
@@ -61,27 +77,41 @@ impl View {
                 self.is_estimated = *power_is_estimated;
                 self.tokens_per_second = *output_tokens_per_second;
                 self.celsius = *temperature_celsius;
-                self.done = *done;
+                self.share = *done;
+            }
+            Event::Shards { waiting, running, complete, given_up } => {
+                self.shards = Some(shards(*waiting, *running, *complete, *given_up));
             }
             Event::StudyStarted { .. }
-            | Event::Shards { .. }
             | Event::TrialFinished { .. }
             | Event::StudyFinished { .. }
             | Event::Warning { .. } => (),
         }
     }
 
-    /// The trial and its phase.
-    pub(super) fn trial(&self) -> String {
+    /// Two lines that fit into so many columns: how far the study is with its trial and phase; then power, speed, temperature
+    /// and what is left `since` the trial began.
+    pub(super) fn lines(&self, columns: usize, place: Place, since: Duration) -> [String; 2] {
+        let room = columns.saturating_sub(SPARE);
+        let bar = place.bar(if columns < NARROW { NARROW_BAR } else { BAR });
+        let head = format!("{bar} {}/{}", place.done, place.of);
+        let Some(trial) = &self.trial else {
+            let shards = self.shards.as_deref().unwrap_or(" ");
+            return [fit(&head, room), fit(shards, room)];
+        };
         let phase = self.phase.map_or("", Phase::title);
-        let done = self.done.map_or_else(String::new, |it| format!(" {:.0} %", 100.0 * it));
-        format!("{}  {phase}{done}", self.title)
+        let done = self.share.map_or_else(String::new, |it| format!(" {:.0} %", 100.0 * it));
+        let tail = format!(" #{}  {phase}{done}", trial.repeat);
+        let title = fit(&trial.title, room.saturating_sub(width(&head) + 2 + width(&tail)));
+        let first = fit(&format!("{head}  {title}{tail}"), room);
+        [first, self.figures(room, since)]
     }
 
-    /// Power, speed, temperature, and what is left `since` the trial began.
-    pub(super) fn figures(&self, since: Duration) -> String {
+    /// Figures, as many as fit; never empty, since a line without anything would not be drawn.
+    fn figures(&self, room: usize, since: Duration) -> String {
         let about = if self.is_estimated { "~" } else { "" };
-        let power = self.powers.back().map(|it| format!("{} {about}{it:.1} W", self.curve()));
+        let curve = self.curve(CURVE.min(room / 3));
+        let power = self.powers.back().map(|it| format!("{curve} {about}{it:.1} W"));
         let seconds = self.seconds_left.map(|it| (it - since.as_secs_f64()).max(0.0));
         let parts = [
             power,
@@ -89,23 +119,62 @@ impl View {
             self.celsius.map(|it| format!("{it:.0} °C")),
             left(seconds, self.joules_left, self.is_estimated),
         ];
-        parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
+        let mut line = String::new();
+        for part in parts.into_iter().flatten() {
+            let gap = if line.is_empty() { "" } else { "  " };
+            if width(&line) + width(gap) + width(&part) <= room {
+                line.push_str(gap);
+                line.push_str(&part);
+            }
+        }
+        if line.is_empty() { " ".to_owned() } else { line }
     }
 
     /// The last powers, from zero to the largest of them.
-    fn curve(&self) -> String {
+    fn curve(&self, points: usize) -> String {
         let most = self.powers.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
         let block = |watts: &f64| {
             let share = watts.max(0.0) / most;
             let steps = (1..BLOCKS.len()).take_while(|it| share * 8.0 > f64_of(*it)).count();
             BLOCKS[steps]
         };
-        self.powers.iter().map(block).collect()
+        let skipped = self.powers.len().saturating_sub(points);
+        self.powers.iter().skip(skipped).map(block).collect()
     }
+}
+
+/// How many trials are done.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
+    pub(super) done: u32,
+    pub(super) of: u32,
+}
+
+impl Place {
+    fn bar(self, cells: usize) -> String {
+        let share = f64::from(self.done) / f64::from(self.of.max(1));
+        let full = (1..=cells).take_while(|it| f64_of(*it) <= share * f64_of(cells) + 1e-9).count();
+        "█".repeat(full) + &"░".repeat(cells - full)
+    }
+}
+
+fn width(text: &str) -> usize {
+    console::measure_text_width(text)
+}
+
+/// A text, cut where it is longer than the room for it.
+pub(super) fn fit(text: &str, room: usize) -> String {
+    console::truncate_str(text, room, "…").into_owned()
 }
 
 fn f64_of(steps: usize) -> f64 {
     u32::try_from(steps).map_or(f64::INFINITY, f64::from)
+}
+
+/// Where the shards of a study on a cluster stand.
+pub(super) fn shards(waiting: u32, running: u32, complete: u32, given_up: u32) -> String {
+    let lost = if given_up > 0 { format!(", {given_up} given up") } else { String::new() };
+    format!("shards: {waiting} waiting, {running} running, {complete} complete{lost}")
 }
 
 /// Time and energy left, for people.
@@ -166,11 +235,24 @@ mod tests {
         for watts in [0.0, 50.0, 100.0, 12.5] {
             view.take(&progress(watts));
         }
-        assert_eq!(view.trial(), "batch_size=8 #2  measure 50 %");
+        let lines =
+            |columns| view.lines(columns, Place { done: 1, of: 6 }, Duration::from_secs(20));
         assert_eq!(
-            view.figures(Duration::from_secs(20)),
-            "▁▄█▁ ~12.5 W  398 tokens/s  45 °C  about 3 min 0 s and ~1.2 kJ left"
+            lines(80),
+            [
+                "███░░░░░░░░░░░░░░░░░ 1/6  batch_size=8 #2  measure 50 %",
+                "▁▄█▁ ~12.5 W  398 tokens/s  45 °C  about 3 min 0 s and ~1.2 kJ left",
+            ]
         );
+        // What is longest is cut, or left out.
+        assert_eq!(
+            lines(40),
+            ["█░░░░░░░ 1/6  batch… #2  measure 50 %", "▁▄█▁ ~12.5 W  398 tokens/s  45 °C"]
+        );
+        for columns in 0..100_usize {
+            let room = columns.saturating_sub(SPARE);
+            assert!(lines(columns).iter().all(|it| width(it) <= room.max(1)), "{columns}");
+        }
     }
 
     #[test]
@@ -179,15 +261,16 @@ mod tests {
         for watts in 0..100_u32 {
             view.take(&progress(f64::from(watts)));
         }
-        assert_eq!(view.curve().chars().count(), CURVE);
-        assert!(view.curve().ends_with('█'));
+        assert_eq!(view.curve(CURVE).chars().count(), CURVE);
+        assert_eq!(view.curve(3), "███");
     }
 
     #[test]
     fn what_is_unknown_is_left_out() {
         let mut view = View::default();
         view.take(&Event::PhaseStarted { trial: trial(), phase: Phase::Load });
-        assert_eq!(view.figures(Duration::ZERO), "");
+        assert_eq!(view.figures(80, Duration::ZERO), " ");
+        assert_eq!(Place { done: 6, of: 6 }.bar(4), "████");
         assert_eq!(left(None, Some(7.2e6), false).as_deref(), Some("about 2.00 kWh left"));
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use llem_core::event::{Event, Phase};
 
-use super::live::{View, left};
+use super::live::{Place, View, left, shards};
 use crate::{cli::Progress, diagnostics::printable};
 
 /// Something that is told every event.
@@ -37,35 +37,46 @@ pub(crate) fn reporter(kind: Progress) -> Reporter {
 /// The changing lines of a terminal.
 struct Live {
     bar: ProgressBar,
+    terminal: console::Term,
     view: View,
+    place: Place,
     started: Instant,
 }
 
 impl Live {
     fn new() -> Self {
         // More than 4 redraws a second would cost power on the machine that is measured.
-        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(4));
-        let style = ProgressStyle::with_template("{bar:20} {pos}/{len}  {wide_msg}\n{prefix}")
-            .expect("the template is valid");
-        bar.set_style(style);
-        Self { bar, view: View::default(), started: Instant::now() }
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(4));
+        bar.set_style(ProgressStyle::with_template("{msg}\n{prefix}").expect("it is valid"));
+        let terminal = console::Term::stderr();
+        Self {
+            bar,
+            terminal,
+            view: View::default(),
+            place: Place::default(),
+            started: Instant::now(),
+        }
     }
 
     fn show(&mut self, event: &Event) {
         self.view.take(event);
+        let columns = usize::from(self.terminal.size().1);
         match event {
-            Event::StudyStarted { trials, .. } => self.bar.set_length(u64::from(*trials)),
+            Event::StudyStarted { trials, .. } => self.place.of = *trials,
             Event::TrialStarted { of, .. } => {
-                self.bar.set_length(u64::from(*of));
+                self.place.of = *of;
                 self.started = Instant::now();
             }
-            Event::TrialFinished { .. } => self.bar.inc(1),
-            Event::Shards { .. } => return self.bar.set_message(plain(event).unwrap_or_default()),
+            Event::TrialFinished { .. } => self.place.done += 1,
             Event::StudyFinished { .. } => return self.bar.finish_and_clear(),
-            Event::PhaseStarted { .. } | Event::Progress { .. } | Event::Warning { .. } => (),
+            Event::Shards { .. }
+            | Event::PhaseStarted { .. }
+            | Event::Progress { .. }
+            | Event::Warning { .. } => (),
         }
-        self.bar.set_message(self.view.trial());
-        self.bar.set_prefix(self.view.figures(self.started.elapsed()));
+        let [first, second] = self.view.lines(columns, self.place, self.started.elapsed());
+        self.bar.set_message(first);
+        self.bar.set_prefix(second);
         if matches!(
             event,
             Event::StudyStarted { .. } | Event::TrialFinished { .. } | Event::Warning { .. }
@@ -105,8 +116,7 @@ fn plain(event: &Event) -> Option<String> {
             Some(format!("      done in {}: {}", duration(*seconds), shown.join(", ")))
         }
         Event::Shards { waiting, running, complete, given_up } => {
-            let lost = if *given_up > 0 { format!(", {given_up} given up") } else { String::new() };
-            Some(format!("shards: {waiting} waiting, {running} running, {complete} complete{lost}"))
+            Some(shards(*waiting, *running, *complete, *given_up))
         }
         Event::Warning { message } => Some(format!("warning: {}", printable(message))),
         Event::PhaseStarted { .. } | Event::Progress { .. } | Event::StudyFinished { .. } => None,

@@ -30,6 +30,14 @@ pub struct Boards {
     pub statements: Vec<String>,
 }
 
+impl Boards {
+    /// Whether figures may not be read as if one board had given them all.
+    pub fn need_care(&self) -> bool {
+        self.models.len() > 1
+            || self.effect.as_ref().is_none_or(|it| it.p_value < SIGNIFICANT || it.groups > 1)
+    }
+}
+
 /// Describes the hardware of some trials; none where they all ran on the same.
 pub(super) fn of(trials: &[&Trial<'_>], figure: &str, coverage: f64) -> Option<Boards> {
     let sites = || trials.iter().filter_map(|it| it.record.site.as_ref());

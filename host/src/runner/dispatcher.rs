@@ -116,6 +116,10 @@ pub(crate) fn run(
     let mut finished = state.finished;
     finished.left = count(state.left());
     finished.interrupted = bench.cancel.is_wanted();
+    if finished.interrupted && finished.left > 0 {
+        let message = "interrupted; what is finished is kept, and `--resume` goes on with it";
+        emit(Event::Warning { message: message.to_owned() });
+    }
     emit(Event::StudyFinished {
         completed: finished.completed,
         failed: finished.failed,

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 
 use llem_core::record::TrialId;
 
-pub(crate) use requests::{read_requests, write_requests};
+pub(crate) use requests::read_requests;
+pub use requests::write_requests;
 pub(crate) use series::read_series;
 pub use series::write_series;
 pub(crate) use table::{Column, Table};

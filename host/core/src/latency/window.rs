@@ -29,7 +29,7 @@ impl Window {
         seconds(self.from_ns, self.to_ns)
     }
 
-    fn holds(&self, at_ns: u64) -> bool {
+    pub(super) fn holds(&self, at_ns: u64) -> bool {
         self.from_ns < at_ns && at_ns <= self.to_ns
     }
 }
@@ -205,7 +205,7 @@ fn chunk_gaps(request: &Request) -> impl Iterator<Item = f64> {
     request.tokens.windows(2).map(|pair| seconds(pair[0].at_ns, pair[1].at_ns))
 }
 
-fn token_gaps(request: &Request) -> impl Iterator<Item = f64> {
+pub(super) fn token_gaps(request: &Request) -> impl Iterator<Item = f64> {
     let gaps = std::iter::once(None).chain(chunk_gaps(request).map(Some));
     request.tokens.iter().zip(gaps).flat_map(|(arrival, gap)| {
         let together = usize::try_from(arrival.tokens.saturating_sub(1)).unwrap_or(usize::MAX);

@@ -134,7 +134,7 @@ async fn kill(docker: &Docker, id: &str, signal: &str) {
 }
 
 /// Leaves word of how it runs, whole or not at all.
-fn tell(spec: &Spec, state: &State) -> Result<(), String> {
+pub(super) fn tell(spec: &Spec, state: &State) -> Result<(), String> {
     let text = serde_json::to_string(state).expect("a state has string keys only");
     let partial = spec.state.with_extension("partial");
     std::fs::write(&partial, text)
@@ -174,17 +174,17 @@ async fn feed(mut input: std::pin::Pin<Box<dyn AsyncWrite + Send>>) {
 }
 
 /// The signals that ask for an end.
-struct Ends {
+pub(super) struct Ends {
     term: tokio::signal::unix::Signal,
     int: tokio::signal::unix::Signal,
 }
 
 impl Ends {
-    fn new() -> std::io::Result<Self> {
+    pub(super) fn new() -> std::io::Result<Self> {
         Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
     }
 
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.term.recv() => (),
             _ = self.int.recv() => (),

@@ -30,6 +30,11 @@ fn socket() -> Option<PathBuf> {
         .find(|it| it.exists())
 }
 
+/// Whether a container engine seems to be there.
+pub(super) fn has_socket() -> bool {
+    socket().is_some()
+}
+
 /// Whether there is a container engine to speak to.
 pub fn is_reachable() -> bool {
     socket().is_some_and(|it| std::os::unix::net::UnixStream::connect(it).is_ok())
@@ -38,7 +43,8 @@ pub fn is_reachable() -> bool {
 /// Connects, and agrees on a version of the API.
 pub(super) async fn connect() -> Result<Docker, String> {
     let socket = socket().ok_or(
-        "no socket of Docker or Podman was found; start one, or name it with DOCKER_HOST=unix://PATH",
+        "no socket of Docker or Podman was found, and no `apptainer` on PATH; start one, or name it with \
+         DOCKER_HOST=unix://PATH",
     )?;
     let path = socket.display().to_string();
     let failed = |it: Error| format!("`{path}`: {it}");

@@ -5,12 +5,14 @@ use std::{cmp::Reverse, collections::BTreeMap};
 use llem_core::{
     latency::Distribution,
     record::{Measured, WindowRecord},
-    stats::drift::{self, Placed},
 };
 use serde::Serialize;
 
 use super::{
-    Options, split,
+    Options,
+    places::{self, Places},
+    split,
+    spread::{self, LATENCIES, Spreads},
     trace::{self, Trace},
 };
 use crate::results::{
@@ -29,10 +31,10 @@ pub(super) struct Page<'a> {
     experiments: Vec<Experiment<'a>>,
     front: Objectives,
     effects: &'a [Effect],
-    drift: String,
-    /// Experiment, repeat, position, value relative to the experiment's mean.
-    trials: Vec<(usize, u32, u32, f64)>,
+    #[serde(flatten)]
+    places: Places<'a>,
     latencies: [&'static str; 4],
+    spreads: Spreads,
     traces: Vec<Trace>,
     traces_note: Option<String>,
     traces_missing: &'static str,
@@ -96,17 +98,18 @@ type Estimated = (f64, Option<f64>, Option<f64>, u8);
 /// A latency of a window.
 type Pick = fn(&WindowRecord) -> Option<&Distribution>;
 
-const LATENCIES: [(&str, Pick); 4] = [
-    ("time to first token", |it| it.metrics.time_to_first_token.as_ref()),
-    ("inter-token latency", |it| it.metrics.inter_token_latency.as_ref()),
-    ("time per output token", |it| it.metrics.time_per_output_token.as_ref()),
-    ("request latency", |it| it.metrics.request_latency.as_ref()),
+/// In the order of their names.
+const PICKS: [Pick; 4] = [
+    |it| it.metrics.time_to_first_token.as_ref(),
+    |it| it.metrics.inter_token_latency.as_ref(),
+    |it| it.metrics.time_per_output_token.as_ref(),
+    |it| it.metrics.request_latency.as_ref(),
 ];
 
 /// Gathers the page's data.
 pub(super) fn of<'a>(
     results: &'a ResultSet,
-    trials: &[Trial<'_>],
+    trials: &'a [Trial<'a>],
     summary: &'a Summary,
     front: &Front,
     options: &Options,
@@ -133,11 +136,10 @@ pub(super) fn of<'a>(
         p: parameters.iter().map(|parameter| parameter.of_experiment[at]).collect(),
         f: names.iter().map(|name| figure(it, name)).collect(),
         front: standings[at],
-        latency: LATENCIES.map(|(_, pick)| latency(&measured[at], pick)),
+        latency: PICKS.map(|pick| latency(&measured[at], pick)),
         times: times(&measured[at]),
         split: split::of(measured[at].iter().map(|(it, _)| *it)),
     });
-    let (placed, drift) = placed(trials, summary);
     let (traces, traces_note) = trace::of(results, trials, options);
     Page {
         study: &summary.study,
@@ -151,9 +153,9 @@ pub(super) fn of<'a>(
             objectives: front.objectives.clone(),
         },
         effects: &summary.effects,
-        drift,
-        trials: placed,
+        places: places::of(trials, summary),
         latencies: LATENCIES.map(|(name, _)| name),
+        spreads: spread::of(results, trials, options),
         traces,
         traces_note,
         traces_missing: "The results hold no raw series to draw.",
@@ -244,46 +246,6 @@ fn times(measured: &[(&Measured, f64)]) -> Option<[f64; 4]> {
         let rest = (whole - known.iter().sum::<f64>()).max(0.0);
         [known[0], known[1], known[2], rest].map(rounded)
     })
-}
-
-/// Values of the primary figure in the order of the run, and what their drift comes to.
-fn placed(trials: &[Trial<'_>], summary: &Summary) -> (Vec<(usize, u32, u32, f64)>, String) {
-    let values: Vec<(Placed, &Trial<'_>)> = trials
-        .iter()
-        .filter_map(|trial| {
-            let position = usize::try_from(trial.record.position).ok()?;
-            let value = trial.figure(&summary.primary)?;
-            Some((Placed { experiment: trial.index, position, value }, trial))
-        })
-        .collect();
-    let points = values.iter().filter_map(|(it, trial)| {
-        let figure = summary.experiments[it.experiment].figures.get(&summary.primary)?;
-        let middle = figure.statistics.estimate.as_ref()?.point;
-        let relative = it.value / middle;
-        let position = trial.record.position;
-        relative
-            .is_finite()
-            .then(|| (it.experiment, trial.record.trial.repeat, position, rounded(relative)))
-    });
-    let points = points.collect();
-    let plain: Vec<Placed> = values.iter().map(|(it, _)| *it).collect();
-    let text = match drift::of_study(&plain, summary.coverage) {
-        None => "The drift needs experiments with several trials.".to_owned(),
-        Some(it) => {
-            let range = it.change.interval;
-            let verdict = if it.p_value < 0.01 {
-                "the figures drifted over the run"
-            } else {
-                "no drift is evident"
-            };
-            format!(
-                "From the first to the last trial the primary figure changed by a factor of {:.4} [{:.4}, {:.4}], whatever ran \
-                 (p = {:.2}): {verdict}.",
-                it.change.point, range.low, range.high, it.p_value
-            )
-        }
-    };
-    (points, text)
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> f64 {

@@ -2,6 +2,7 @@
 //! every configuration that gave no figure, with its reason. Plain HTML, readable without scripts.
 
 mod alike;
+mod boards;
 mod budget;
 mod method;
 mod problems;
@@ -24,6 +25,7 @@ pub(super) fn of(results: &ResultSet, summary: &Summary, front: &Front) -> Revie
     let mut body = String::from("<section class=\"review\">\n");
     body.push_str(&method::of(results, summary));
     body.push_str(&budget::of(results));
+    body.push_str(&boards::of(results, summary));
     body.push_str(&environment(results));
     body.push_str(&problems::configurations(results, summary, front));
     body.push_str(&again(results));

@@ -41,10 +41,7 @@ pub(super) fn of(
     trials: &[Trial<'_>],
     options: &Options,
 ) -> (Vec<Trace>, Option<String>) {
-    let asked = |it: &Trial<'_>| {
-        let id = &it.record.trial.experiment;
-        options.traced.iter().any(|wanted| id.starts_with(wanted) || it.experiment.label == *wanted)
-    };
+    let asked = |it: &Trial<'_>| is_asked(it, options);
     let mut order: Vec<&Trial<'_>> = trials.iter().collect();
     order.sort_by_key(|it| (!asked(it), it.record.trial.repeat));
     let (mut read, mut left_out) = (0, 0);
@@ -78,6 +75,12 @@ pub(super) fn of(
         .map(|first| format!("The series of {} trials can't be read: {first}.", unreadable.len()));
     let notes: Vec<String> = left_out.into_iter().chain(unreadable).collect();
     (traces, (!notes.is_empty()).then(|| notes.join(" ")))
+}
+
+/// Whether the user wants all of a trial's raw data in the page.
+pub(super) fn is_asked(it: &Trial<'_>, options: &Options) -> bool {
+    let id = &it.record.trial.experiment;
+    options.traced.iter().any(|wanted| id.starts_with(wanted) || it.experiment.label == *wanted)
 }
 
 fn trace(experiment: usize, record: &Record, series: &[Series]) -> Option<Trace> {

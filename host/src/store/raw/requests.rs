@@ -27,11 +27,7 @@ struct Metadata {
 }
 
 /// Writes a trial's request log.
-pub(crate) fn write_requests(
-    results: &Path,
-    trial: &TrialId,
-    log: &RequestLog,
-) -> Result<(), RawError> {
+pub fn write_requests(results: &Path, trial: &TrialId, log: &RequestLog) -> Result<(), RawError> {
     let metadata = Metadata {
         started_ns: log.started_ns,
         ended_ns: log.ended_ns,

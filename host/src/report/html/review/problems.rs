@@ -37,6 +37,9 @@ pub(super) fn warnings(results: &ResultSet, summary: &Summary) -> String {
             counted(single, "experiment")
         ));
     }
+    if let Some(boards) = summary.boards.as_ref().filter(|it| it.need_care()) {
+        found.push(format!("{}: see Nodes and boards.", boards.statements.join("; ")));
+    }
     if !results.unfinished().is_empty() {
         found.push(format!(
             "The run was stopped within {}; what was begun is not in the figures.",
