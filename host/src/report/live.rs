@@ -9,7 +9,7 @@ use crate::diagnostics::printable;
 
 /// Points of the power's curve.
 const CURVE: usize = 32;
-/// Columns that stay free, so that neither a full line nor what the terminal echoes (`^C`) begins another one.
+/// Columns that stay free, so that no line fills its row.
 const SPARE: usize = 4;
 /// Cells of the bar.
 const BAR: usize = 20;
@@ -96,7 +96,7 @@ impl View {
         let bar = place.bar(if columns < NARROW { NARROW_BAR } else { BAR });
         let head = format!("{bar} {}/{}", place.done, place.of);
         let Some(trial) = &self.trial else {
-            let shards = self.shards.as_deref().unwrap_or(" ");
+            let shards = self.shards.as_deref().unwrap_or_default();
             return [fit(&head, room), fit(shards, room)];
         };
         let phase = self.phase.map_or("", Phase::title);
@@ -107,7 +107,7 @@ impl View {
         [first, self.figures(room, since)]
     }
 
-    /// Figures, as many as fit; never empty, since a line without anything would not be drawn.
+    /// Figures, as many as fit.
     fn figures(&self, room: usize, since: Duration) -> String {
         let about = if self.is_estimated { "~" } else { "" };
         let curve = self.curve(CURVE.min(room / 3));
@@ -127,7 +127,7 @@ impl View {
                 line.push_str(&part);
             }
         }
-        if line.is_empty() { " ".to_owned() } else { line }
+        line
     }
 
     /// The last powers, from zero to the largest of them.
@@ -251,7 +251,7 @@ mod tests {
         );
         for columns in 0..100_usize {
             let room = columns.saturating_sub(SPARE);
-            assert!(lines(columns).iter().all(|it| width(it) <= room.max(1)), "{columns}");
+            assert!(lines(columns).iter().all(|it| width(it) <= room), "{columns}");
         }
     }
 
@@ -269,7 +269,7 @@ mod tests {
     fn what_is_unknown_is_left_out() {
         let mut view = View::default();
         view.take(&Event::PhaseStarted { trial: trial(), phase: Phase::Load });
-        assert_eq!(view.figures(80, Duration::ZERO), " ");
+        assert_eq!(view.figures(80, Duration::ZERO), "");
         assert_eq!(Place { done: 6, of: 6 }.bar(4), "████");
         assert_eq!(left(None, Some(7.2e6), false).as_deref(), Some("about 2.00 kWh left"));
     }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use console::Term;
 use llem_core::event::{Event, Phase};
 
 use super::live::{Place, View, left, shards};
@@ -34,10 +34,15 @@ pub(crate) fn reporter(kind: Progress) -> Reporter {
     }
 }
 
+/// More redraws than 4 a second would cost power on the machine that is measured.
+const REDRAW: Duration = Duration::from_millis(240);
+
 /// The changing lines of a terminal.
 struct Live {
-    bar: ProgressBar,
-    terminal: console::Term,
+    terminal: Term,
+    /// What is drawn: the cursor is on the line below.
+    drawn: Vec<String>,
+    drawn_at: Option<Instant>,
     view: View,
     place: Place,
     started: Instant,
@@ -45,13 +50,10 @@ struct Live {
 
 impl Live {
     fn new() -> Self {
-        // More than 4 redraws a second would cost power on the machine that is measured.
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(4));
-        bar.set_style(ProgressStyle::with_template("{msg}\n{prefix}").expect("it is valid"));
-        let terminal = console::Term::stderr();
         Self {
-            bar,
-            terminal,
+            terminal: Term::buffered_stderr(),
+            drawn: Vec::new(),
+            drawn_at: None,
             view: View::default(),
             place: Place::default(),
             started: Instant::now(),
@@ -60,30 +62,55 @@ impl Live {
 
     fn show(&mut self, event: &Event) {
         self.view.take(event);
-        let columns = usize::from(self.terminal.size().1);
+        let mut line = None;
         match event {
-            Event::StudyStarted { trials, .. } => self.place.of = *trials,
+            Event::StudyStarted { trials, .. } => {
+                self.place.of = *trials;
+                line = plain(event);
+            }
             Event::TrialStarted { of, .. } => {
                 self.place.of = *of;
                 self.started = Instant::now();
             }
-            Event::TrialFinished { .. } => self.place.done += 1,
-            Event::StudyFinished { .. } => return self.bar.finish_and_clear(),
-            Event::Shards { .. }
+            Event::TrialFinished { .. } => {
+                self.place.done += 1;
+                line = plain(event);
+            }
+            Event::Warning { .. } => line = plain(event),
+            Event::Progress { .. } if self.drawn_at.is_some_and(|it| it.elapsed() < REDRAW) => {
+                return;
+            }
+            Event::Progress { .. }
             | Event::PhaseStarted { .. }
-            | Event::Progress { .. }
-            | Event::Warning { .. } => (),
+            | Event::Shards { .. }
+            | Event::StudyFinished { .. } => (),
         }
-        let [first, second] = self.view.lines(columns, self.place, self.started.elapsed());
-        self.bar.set_message(first);
-        self.bar.set_prefix(second);
-        if matches!(
-            event,
-            Event::StudyStarted { .. } | Event::TrialFinished { .. } | Event::Warning { .. }
-        ) && let Some(line) = plain(event)
-        {
-            self.bar.println(line);
+        let is_over = matches!(event, Event::StudyFinished { .. });
+        // A terminal that went away is no reason to stop measuring.
+        drop(self.draw(line.as_deref(), is_over));
+    }
+
+    /// Replaces what is drawn, below a line that stays.
+    fn draw(&mut self, line: Option<&str>, is_over: bool) -> std::io::Result<()> {
+        let columns = usize::from(self.terminal.size().1).max(1);
+        // A terminal that became narrower has wrapped them.
+        let rows = |it: &String| console::measure_text_width(it).div_ceil(columns).max(1);
+        let above: usize = self.drawn.iter().map(rows).sum();
+        self.terminal.move_cursor_left(columns)?;
+        self.terminal.move_cursor_up(above)?;
+        self.terminal.clear_to_end_of_screen()?;
+        if let Some(line) = line {
+            self.terminal.write_line(line)?;
         }
+        self.drawn.clear();
+        if !is_over {
+            self.drawn.extend(self.view.lines(columns, self.place, self.started.elapsed()));
+        }
+        for line in &self.drawn {
+            self.terminal.write_line(line)?;
+        }
+        self.drawn_at = Some(Instant::now());
+        self.terminal.flush()
     }
 }
 
