@@ -169,7 +169,7 @@ fn the_view_shows_one_trial_and_leaves_the_tables_alone() {
         }
         assert_eq!(bars(&all), 0, "nothing of the view is left:\n{all}");
         assert!(!terminal.parser.screen().hide_cursor());
-        for part in ["study `small`", "#1", "results in"] {
+        for part in ["study `small`", "done in", "results in"] {
             assert!(all.contains(part), "{part} in {all}");
         }
         // With NO_COLOR nothing is coloured; what is erased and moved is no colour.
