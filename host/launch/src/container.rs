@@ -34,8 +34,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         (Ok(runtime), Some(order)) => runtime.block_on(async {
             if let Some(program) = without_socket()? {
                 // Its containers are children of attendants: no dead host leaves any.
-                return match order.to_str() {
-                    Some("sweep") => Ok(0),
+                return match (order.to_str(), args.get(1)) {
+                    (Some("sweep"), _) => Ok(0),
+                    (Some(image::ORDER), Some(wanted)) => {
+                        apptainer::tell_image(&program, wanted).await
+                    }
                     _ => apptainer::attend(&program, &spec::read(Path::new(order))?).await,
                 };
             }

@@ -4,22 +4,24 @@
 //! everything else. Images are SIF files in a directory, pulled from registries where they are missing.
 
 use std::{
-    ffi::OsString,
-    io::{self, Read as _},
+    ffi::{OsStr, OsString},
+    io::{self, Read as _, Write as _},
     os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
-use llem_core::backend::Network;
+use llem_core::backend::{ImageRef, Network};
 use rustix::process::{Pid, Signal, kill_process};
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep};
 
 use super::{
     attend::{Ends, tell},
-    client, say,
+    client,
+    image::Image,
+    say,
     spec::{ADDRESS, Bind, Spec, State, VARIABLE},
 };
 
@@ -60,6 +62,18 @@ pub(super) fn find() -> Option<PathBuf> {
     };
     let places = PROGRAMS.iter().flat_map(|name| directories.iter().map(move |it| it.join(name)));
     places.into_iter().find(is_program)
+}
+
+/// Prints what an image is, which is pulled if it is missing. Labels are not asked for: probes tell the engine's version.
+pub(super) async fn tell_image(program: &Path, wanted: &OsStr) -> Result<u8, String> {
+    let wanted: ImageRef = serde_json::from_slice(wanted.as_encoded_bytes())
+        .map_err(|it| format!("the image is not understood: {it}"))?;
+    let mut ends = Ends::new().map_err(|it| it.to_string())?;
+    let (_, id) = image(program, &client::name(&wanted), &mut ends).await?;
+    let text = serde_json::to_string(&Image { id, engine_version: None });
+    let text = text.expect("an image has string keys only");
+    writeln!(io::stdout().lock(), "{text}").map_err(|it| it.to_string())?;
+    Ok(0)
 }
 
 /// Runs a container and gives its exit code.
@@ -262,8 +276,6 @@ fn variables(
 
 #[cfg(test)]
 mod tests {
-    use llem_core::backend::ImageRef;
-
     use super::*;
 
     fn spec() -> Spec {
