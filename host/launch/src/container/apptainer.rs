@@ -91,7 +91,12 @@ pub(super) async fn attend(program: &Path, spec: &Spec) -> Result<u8, String> {
     let mut child = start(&mut command, program)?;
     tell(
         spec,
-        &State { id: format!("process-{}", child.id()), pid: Some(child.id()), image: record },
+        &State {
+            id: format!("process-{}", child.id()),
+            pid: Some(child.id()),
+            image: record,
+            shares_network: true,
+        },
     )?;
     let signal = match spec.signal.as_str() {
         "SIGINT" => Signal::INT,
