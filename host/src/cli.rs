@@ -51,6 +51,7 @@ pub(crate) enum Command {
     #[command(after_help = LOAD_EXAMPLES)]
     Load(LoadArgs),
     /// Check the machine: instruments, engines, permissions
+    #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
     /// Write a commented study file to start from
     Init(InitArgs),
@@ -108,6 +109,12 @@ Examples:
   llem recompute results/DIR                           check that the raw data give the figures
   llem recompute results/DIR --config calibrated.toml  what a calibration changes
   llem recompute results/DIR --config calibrated.toml --write";
+
+const DOCTOR_EXAMPLES: &str = "Examples:
+  llem doctor                                  at a glance, each warning with its fix
+  llem doctor --measure                        watch each instrument, and compare it with a second one
+  llem doctor --check                          before a study, in a script
+  llem doctor --json                           for a machine";
 
 const SLO_EXAMPLES: &str = "Nothing is measured anew: every bound can be tried on the same results.
 
@@ -461,9 +468,12 @@ pub(crate) struct DoctorArgs {
     /// Write JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Exit with code 1 where something is missing
+    /// Exit with code 1 where there is a warning
     #[arg(long)]
     pub(crate) check: bool,
+    /// Measure for six seconds, to see whether instruments agree
+    #[arg(long)]
+    pub(crate) measure: bool,
 }
 
 /// Arguments of `llem init`.

@@ -16,7 +16,7 @@ mod state;
 mod task;
 
 pub(crate) use controller::{Options, dry_run, run};
-pub(crate) use executor::ExecutorError;
+pub(crate) use executor::{Executor, ExecutorError};
 pub(crate) use shards::Invocation;
 pub(crate) use slurm::Slurm;
 pub(crate) use task::run as run_task;

@@ -69,7 +69,7 @@ impl Machine {
             processor: cpu_value("model name"),
             hardware_threads: std::thread::available_parallelism().map_or(1, usize::from),
             memory_bytes: procfs::Current::current().ok().map(|it: procfs::Meminfo| it.mem_total),
-            governor: text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+            governor: governor(),
             turbo: boost.or(no_turbo),
             host_cores: cores.host.clone(),
             engine_cores: cores.engines.clone(),
@@ -78,6 +78,12 @@ impl Machine {
             devices,
         }
     }
+}
+
+/// Frequency governor of the first processor, where the system shows it.
+pub(crate) fn governor() -> Option<String> {
+    let text = fs::read_to_string("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+    text.ok().map(|it| it.trim().to_owned())
 }
 
 /// The directory for what llem can make again: compiled plugins, shapes.

@@ -80,17 +80,6 @@ fn the_written_study_plans_for_every_backend() {
 }
 
 #[test]
-fn doctor_names_the_instruments_and_engines() {
-    let answer = workspace().llem(&["doctor", "--json"]);
-    let lines: serde_json::Value = serde_json::from_str(&answer.stdout).expect("it is JSON");
-    let subjects: Vec<&str> =
-        lines.as_array().expect("a list").iter().filter_map(|it| it["subject"].as_str()).collect();
-    for subject in ["disk", "cache", "open files", "engine candle", "engine vllm"] {
-        assert!(subjects.contains(&subject), "{subject} in {subjects:?}");
-    }
-}
-
-#[test]
 fn completions_are_a_script() {
     assert!(workspace().llem(&["completions", "bash"]).stdout.contains("_llem"));
 }

@@ -5,6 +5,7 @@ mod attacks;
 mod cli;
 mod cluster;
 mod containers;
+mod doctor;
 mod documents;
 mod endpoint;
 mod endurance;

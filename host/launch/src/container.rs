@@ -9,6 +9,7 @@ mod attend;
 mod client;
 mod image;
 mod leftovers;
+mod reach;
 mod spec;
 
 use std::{
@@ -20,6 +21,7 @@ use std::{
 
 pub use client::is_reachable as containers_are_reachable;
 pub use image::{Image, ImageError, find as find_image};
+pub use reach::ContainerEngine;
 pub(crate) use spec::{STATE, State, VARIABLE, spec};
 
 /// Exit code of the attendant where the container engine is at fault, as with Docker's own client.

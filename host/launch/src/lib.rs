@@ -26,7 +26,9 @@ mod supervisor;
 pub use attach::{AttachError, Attached};
 pub use capture::output_of;
 pub use cgroup::end_orphans;
-pub use container::{Image, ImageError, containers_are_reachable, find_image, main as attend};
+pub use container::{
+    ContainerEngine, Image, ImageError, containers_are_reachable, find_image, main as attend,
+};
 pub use environment::{HostEnvironment, secret_variable};
 pub use error::LaunchError;
 pub use grant::Grant;

@@ -16,6 +16,8 @@ use crate::{
 
 /// Publications after which enough is known.
 const ENOUGH_TICKS: usize = 24;
+/// Observation that is too short to learn a period in; a counter that moves within it is alive.
+const GLANCE: Duration = Duration::from_millis(500);
 /// Shortest time between the begins of two reads, so that a fast counter is not read in a tight loop.
 const SHORTEST_STEP_NS: u64 = 500_000;
 
@@ -55,7 +57,7 @@ pub(crate) fn calibrate(
         Some(Seconds::between(0, costs[index]))
     };
     let grid = (mids.len() >= 3).then(|| grid(&mids));
-    if grid.is_some() {
+    if grid.is_some() || (time < GLANCE && !mids.is_empty()) {
         state = CounterState::Live;
     }
     Calibration {

@@ -276,6 +276,10 @@ fn about_counter(chosen: &Chosen, calibration: &Calibration) -> Finding {
                 cost.get() * 1e3
             ),
         ),
+        (CounterState::Live, None, Some(cost)) => Finding::good(
+            subject,
+            format!("{}: energy counter advances, read in {:.2} ms", chosen.node.name, cost.get() * 1e3),
+        ),
         (CounterState::Live | CounterState::Stuck, ..) => Finding::warning(
             subject,
             "the energy counter did not advance: power samples will be used, and figures are suspect",
@@ -293,7 +297,7 @@ fn about_counter(chosen: &Chosen, calibration: &Calibration) -> Finding {
 }
 
 fn processors(options: &MeterOptions, findings: &mut Vec<Finding>) -> Vec<Source> {
-    let domains = rapl::find(&options.sysfs, findings);
+    let domains = rapl::find(options, findings);
     if domains.is_empty() {
         let watts_per_thread = options.watts_per_thread;
         findings.push(Finding::note(

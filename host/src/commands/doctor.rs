@@ -1,6 +1,15 @@
 //! `llem doctor`: what this machine has, what it lacks, and how to mend that.
 
-use llem_meter::{Finding, Instruments, Level, MeterOptions};
+mod cluster;
+mod containers;
+mod engines;
+mod hub;
+mod instruments;
+mod system;
+
+use std::thread;
+
+use llem_meter::{Finding, Level};
 use serde::Serialize;
 
 use super::{output, output_json};
@@ -8,129 +17,130 @@ use crate::{
     cli::DoctorArgs,
     diagnostics::{Failure, printable},
     exit::ExitStatus,
-    grants::Gate,
-    machine,
-    planning::Backends,
 };
 
-#[derive(Serialize)]
+/// How much it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Severity {
+    /// It works.
+    Good,
+    /// Worth knowing.
+    Note,
+    /// Figures, or whole studies, will be missing or worse than they could be.
+    Warning,
+}
+
+/// One fact about the machine.
+#[derive(Debug, Serialize)]
 struct Line {
-    /// `good`, `note` or `warning`.
-    level: &'static str,
+    severity: Severity,
+    section: &'static str,
+    /// What it is about, such as a GPU's UUID or `disk`.
     subject: String,
     message: String,
-    remedy: Option<String>,
+    /// What to do about it: a command where one does.
+    fix: Option<String>,
+}
+
+impl Line {
+    fn new(severity: Severity, subject: &str, message: impl Into<String>) -> Self {
+        Self { severity, section: "", subject: subject.to_owned(), message: message.into(), fix: None }
+    }
+
+    fn good(subject: &str, message: impl Into<String>) -> Self {
+        Self::new(Severity::Good, subject, message)
+    }
+
+    fn note(subject: &str, message: impl Into<String>) -> Self {
+        Self::new(Severity::Note, subject, message)
+    }
+
+    fn warning(subject: &str, message: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, subject, message)
+    }
+
+    fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
+        self
+    }
+}
+
+impl From<Finding> for Line {
+    fn from(it: Finding) -> Self {
+        let severity = match it.level {
+            Level::Good => Severity::Good,
+            Level::Note => Severity::Note,
+            Level::Warning => Severity::Warning,
+        };
+        Self { severity, section: "", subject: it.subject, message: it.message, fix: it.remedy }
+    }
 }
 
 /// Checks the machine.
 pub(crate) fn run(args: &DoctorArgs) -> Result<ExitStatus, Failure> {
-    let options = MeterOptions {
-        calibration: std::time::Duration::from_millis(300),
-        ..MeterOptions::from_env()
-    };
-    let (_, findings) = Instruments::discover(&options);
-    let mut lines: Vec<Line> = findings.iter().map(finding).collect();
-    lines.push(disk());
-    lines.push(cache());
-    lines.push(descriptors());
-    lines.extend(engines()?);
-    let is_bad = lines.iter().any(|it| it.level == "warning");
+    let lines = examine(args)?;
+    let is_bad = lines.iter().any(|it| it.severity == Severity::Warning);
     let status = if args.check && is_bad { ExitStatus::Failures } else { ExitStatus::Success };
     if args.json {
         output_json(&lines)?;
-        return Ok(status);
+    } else {
+        output(&text(&lines))?;
     }
-    let shown = lines.iter().map(|it| {
-        let remedy = it
-            .remedy
-            .as_ref()
-            .map_or_else(String::new, |it| format!("          to mend it: {}\n", printable(it)));
-        format!("{:<8}  {}: {}\n{remedy}", it.level, printable(&it.subject), printable(&it.message))
-    });
-    output(&shown.collect::<String>())?;
     Ok(status)
 }
 
-fn finding(it: &Finding) -> Line {
-    let level = match it.level {
-        Level::Good => "good",
-        Level::Note => "note",
-        Level::Warning => "warning",
+/// All sections at the same time: each mostly waits for a device or a program.
+fn examine(args: &DoctorArgs) -> Result<Vec<Line>, Failure> {
+    thread::scope(|scope| {
+        let gpus = scope.spawn(|| instruments::gpus(args.measure));
+        let processors = scope.spawn(|| instruments::processors(args.measure));
+        let engines = scope.spawn(engines::lines);
+        let containers = scope.spawn(containers::find);
+        let cluster = scope.spawn(cluster::lines);
+        let lines = [("system", system::lines()), ("hub", hub::lines())];
+        let join = "a section does not panic";
+        let gpus = gpus.join().expect(join);
+        let containers = containers::lines(&containers.join().expect(join), gpus.any);
+        let sections = [
+            ("gpu", gpus.lines),
+            ("processor", processors.join().expect(join)),
+            ("engines", engines.join().expect(join)?),
+            ("containers", containers),
+        ];
+        let cluster = [("cluster", cluster.join().expect(join))];
+        let all = sections.into_iter().chain(lines).chain(cluster);
+        Ok(all
+            .flat_map(|(section, lines)| lines.into_iter().map(move |it| Line { section, ..it }))
+            .collect())
+    })
+}
+
+fn text(lines: &[Line]) -> String {
+    let mut text = String::new();
+    let mut section = "";
+    for line in lines {
+        if line.section != section {
+            section = line.section;
+            let gap = if text.is_empty() { "" } else { "\n" };
+            text += &format!("{gap}{section}\n");
+        }
+        let severity = match line.severity {
+            Severity::Good => "good",
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+        };
+        let (subject, message) = (printable(&line.subject), printable(&line.message));
+        text += &format!("  {severity:<7}  {subject}: {message}\n");
+        if let Some(fix) = &line.fix {
+            text += &format!("           fix: {}\n", printable(fix));
+        }
+    }
+    let warnings = lines.iter().filter(|it| it.severity == Severity::Warning).count();
+    let verdict = match warnings {
+        0 => "\nNothing stands in the way of a measurement.\n".to_owned(),
+        1 => "\n1 warning\n".to_owned(),
+        several => format!("\n{several} warnings\n"),
     };
-    Line {
-        level,
-        subject: it.subject.clone(),
-        message: it.message.clone(),
-        remedy: it.remedy.clone(),
-    }
-}
-
-fn line(level: &'static str, subject: &str, message: String, remedy: Option<&str>) -> Line {
-    Line { level, subject: subject.to_owned(), message, remedy: remedy.map(str::to_owned) }
-}
-
-fn disk() -> Line {
-    match rustix::fs::statvfs(".") {
-        Ok(it) => {
-            let free = it.f_bavail.saturating_mul(it.f_frsize) >> 30;
-            let level = if free < 1 { "warning" } else { "good" };
-            line(
-                level,
-                "disk",
-                format!("{free} GiB free in this directory"),
-                (free < 1).then_some("free some space"),
-            )
-        }
-        Err(error) => line("warning", "disk", format!("free space is unknown: {error}"), None),
-    }
-}
-
-fn cache() -> Line {
-    let path = machine::cache_directory();
-    match std::fs::create_dir_all(&path) {
-        Ok(()) => line("good", "cache", format!("{} is writable", path.display()), None),
-        Err(error) => line(
-            "warning",
-            "cache",
-            format!("{} is not writable: {error}", path.display()),
-            Some(
-                "set LLEM_CACHE_DIR to a directory that is; without it, plugins are compiled at every start",
-            ),
-        ),
-    }
-}
-
-fn descriptors() -> Line {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    match limit.maximum {
-        Some(maximum) if maximum < 4_096 => line(
-            "warning",
-            "open files",
-            format!("at most {maximum}, which caps the streams of a load"),
-            Some("raise the hard limit: `ulimit -Hn 65536`"),
-        ),
-        maximum => {
-            let shown = maximum.map_or_else(|| "any number".to_owned(), |it| it.to_string());
-            line("good", "open files", format!("{shown} allowed"), None)
-        }
-    }
-}
-
-/// Which engines are installed, as the plugins' probes find them.
-fn engines() -> Result<Vec<Line>, Failure> {
-    let backends = Backends::new(Gate::new(Vec::new()))?;
-    let mut lines = Vec::new();
-    for name in backends.names() {
-        let found = backends.installed(&name)?;
-        let subject = format!("engine {name}");
-        lines.push(match found {
-            Some(chosen) => match (&chosen.installed, chosen.note) {
-                (Some(version), None) => line("good", &subject, format!("{version}, schema {}", chosen.id), None),
-                (_, Some(note)) => line("note", &subject, note, None),
-                (None, None) => line("note", &subject, "not found".to_owned(), Some("install it, or name its environment with `venv` in the study's plugin table")),
-            },
-            None => line("good", &subject, "linked into llem".to_owned(), None),
-        });
-    }
-    Ok(lines)
+    text + &verdict
 }

@@ -73,6 +73,8 @@ pub struct GpuConfig {
     pub temperature: Profile,
     /// UUIDs of MIG slices; MIG is on where there are any.
     pub slices: Vec<String>,
+    /// Whether its driver stays loaded.
+    pub persistence: bool,
     /// Processes that compute on it.
     pub processes: Vec<u32>,
     /// Memory in use.
@@ -144,6 +146,7 @@ impl Default for GpuConfig {
             utilization: Profile::constant(0.0),
             temperature: Profile::constant(40.0),
             slices: Vec::new(),
+            persistence: true,
             processes: Vec::new(),
             memory_bytes: 5_000_000_000,
             faults: Faults::default(),

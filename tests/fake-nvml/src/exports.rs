@@ -192,7 +192,9 @@ export! {
     fn nvmlDeviceIsMigDeviceHandle(device: Device, out: *mut c_uint) {
         value(device, out, |_, _| Ok(c_uint::from(device.addr() >= SLICES)))
     }
-    fn nvmlDeviceGetPersistenceMode(device: Device, out: *mut c_uint) { value(device, out, |_, _| Ok(1)) }
+    fn nvmlDeviceGetPersistenceMode(device: Device, out: *mut c_uint) {
+        value(device, out, |gpu, _| Ok(c_uint::from(gpu.persistence)))
+    }
     fn nvmlDeviceGetEccMode(device: Device, current: *mut c_uint, pending: *mut c_uint) {
         code(on_gpu(device, |_, _| Ok(())).and_then(|()| put(current, 1)).and_then(|()| put(pending, 1)))
     }

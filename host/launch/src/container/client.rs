@@ -14,7 +14,7 @@ use super::say;
 const ANSWER_SECONDS: u64 = 120;
 
 /// Sockets of container engines, the first that is there.
-fn socket() -> Option<PathBuf> {
+pub(super) fn socket() -> Option<PathBuf> {
     let named = |name: &str| std::env::var(name).ok();
     let named = named("DOCKER_HOST").or_else(|| named("CONTAINER_HOST"));
     if let Some(path) = named.as_deref().and_then(|it| it.strip_prefix("unix://")) {

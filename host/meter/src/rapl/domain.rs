@@ -13,10 +13,11 @@ use super::{perf, powercap};
 use crate::{
     clock::{Clock, System},
     finding::Finding,
+    options::MeterOptions,
     sensor::{Fault, Sensor},
 };
 
-/// How long counters are watched to see whether they advance, in seconds, and at most.
+/// How long counters are watched to see whether they advance, in seconds, and at most, where the caller has time.
 const LIVENESS: f64 = 0.1;
 const PATIENCE: f64 = 1.0;
 /// Power above which a counter's advance is not believed, in watts.
@@ -123,7 +124,10 @@ impl Sensor for Rapl {
 }
 
 /// The living domains by the best way to read them, and what is in the way of the others.
-pub(crate) fn find(sysfs: &Path, findings: &mut Vec<Finding>) -> Vec<Domain> {
+pub(crate) fn find(options: &MeterOptions, findings: &mut Vec<Finding>) -> Vec<Domain> {
+    let sysfs = &options.sysfs;
+    let patience = options.calibration.as_secs_f64().clamp(LIVENESS, PATIENCE);
+    let living = |domains| living(domains, patience);
     let (by_perf, perf_denied) = living(perf::domains(sysfs));
     if !by_perf.is_empty() {
         findings.push(Finding::good("rapl", format!("{} domains by perf", by_perf.len())));
@@ -136,10 +140,7 @@ pub(crate) fn find(sysfs: &Path, findings: &mut Vec<Finding>) -> Vec<Domain> {
     }
     findings.push(if perf_denied || powercap_denied {
         Finding::warning("rapl", "this user may not read the processor's energy counters")
-            .with_remedy(
-                "set kernel.perf_event_paranoid to 0 or less, or give llem CAP_PERFMON, \
-             or make /sys/class/powercap/*/energy_uj readable",
-            )
+            .with_remedy(permit(sysfs, perf_denied))
     } else {
         Finding::note("rapl", "this machine offers no processor energy counters that advance")
             .with_remedy(
@@ -149,8 +150,16 @@ pub(crate) fn find(sysfs: &Path, findings: &mut Vec<Finding>) -> Vec<Domain> {
     Vec::new()
 }
 
+/// The command that lets this user read the counters; a restart of the machine takes it back.
+fn permit(sysfs: &Path, by_perf: bool) -> String {
+    if by_perf {
+        return "sudo sysctl kernel.perf_event_paranoid=0".to_owned();
+    }
+    format!("sudo chmod a+r {}/class/powercap/intel-rapl:*/energy_uj", sysfs.display())
+}
+
 /// Those that advance plausibly while the processor works, without mirrors; whether any was refused.
-fn living(domains: Vec<Domain>) -> (Vec<Domain>, bool) {
+fn living(domains: Vec<Domain>, patience: f64) -> (Vec<Domain>, bool) {
     let mut denied = false;
     let mut open = Vec::new();
     for domain in domains {
@@ -163,7 +172,7 @@ fn living(domains: Vec<Domain>) -> (Vec<Domain>, bool) {
     if open.is_empty() {
         return (Vec::new(), denied);
     }
-    let (histories, seconds) = watch(&mut open);
+    let (histories, seconds) = watch(&mut open, patience);
     let mut living: Vec<usize> = Vec::new();
     for (place, (domain, ..)) in open.iter().enumerate() {
         let history = &histories[place];
@@ -182,13 +191,13 @@ fn living(domains: Vec<Domain>) -> (Vec<Domain>, bool) {
 
 /// Reads all counters again and again while this thread keeps a processor busy; gives what it read and
 /// for how many seconds. It takes longer where counters advance seldom.
-fn watch(open: &mut [(Domain, Rapl)]) -> (Vec<Vec<u64>>, f64) {
+fn watch(open: &mut [(Domain, Rapl)], patience: f64) -> (Vec<Vec<u64>>, f64) {
     let mut histories = vec![Vec::new(); open.len()];
     let begin = System.now_ns();
     let elapsed = || Seconds::between(begin, System.now_ns()).get();
     let mut steps = 0_u64;
     let idle = |history: &Vec<u64>| advances(history).filter(|&a| a > 0).count() < FEWEST_ADVANCES;
-    while elapsed() < LIVENESS || (elapsed() < PATIENCE && histories.iter().any(idle)) {
+    while elapsed() < LIVENESS || (elapsed() < patience && histories.iter().any(idle)) {
         for ((_, rapl), history) in open.iter_mut().zip(&mut histories) {
             let last = history.last().copied().unwrap_or(0);
             history.push(rapl.counter().map_or(last, |value| value.max(last)));

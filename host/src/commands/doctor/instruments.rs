@@ -1,0 +1,42 @@
+//! GPUs and processors as instruments, what disturbs them, and whether they agree.
+
+use std::time::Duration;
+
+use llem_meter::{Gpus, Instruments, Level, MeterOptions};
+
+use super::Line;
+
+/// Long enough for one publication of every counter that is known.
+const GLANCE: Duration = Duration::from_millis(130);
+/// Long enough to learn a counter's period, and to compare it with a second instrument.
+const MEASURE: Duration = Duration::from_millis(2_500);
+
+/// The GPUs as they are found.
+pub(super) struct Found {
+    pub(super) lines: Vec<Line>,
+    /// Whether there is one.
+    pub(super) any: bool,
+}
+
+pub(super) fn gpus(measure: bool) -> Found {
+    let options = MeterOptions { cpu: false, ..MeterOptions::from_env() };
+    let (instruments, lines) = instruments(options, measure);
+    let any = !instruments.devices().is_empty();
+    let health = instruments.health().into_iter().map(Line::from);
+    Found { lines: lines.into_iter().chain(health).collect(), any }
+}
+
+pub(super) fn processors(measure: bool) -> Vec<Line> {
+    let options = MeterOptions { gpus: Gpus::None, ..MeterOptions::from_env() };
+    instruments(options, measure).1
+}
+
+fn instruments(options: MeterOptions, measure: bool) -> (Instruments, Vec<Line>) {
+    let calibration = if measure { MEASURE } else { GLANCE };
+    let (instruments, mut findings) =
+        Instruments::discover(&MeterOptions { calibration, ..options });
+    if measure && findings.iter().all(|it| it.level != Level::Warning) {
+        findings.extend(instruments.rehearse(MEASURE));
+    }
+    (instruments, findings.into_iter().map(Line::from).collect())
+}
