@@ -5,6 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use llem_core::{backend::GpuFacts, study::parse_duration};
 
+use crate::config;
+
 /// Find out what decides the energy of LLM inference
 ///
 /// llem holds model and workload constant, varies the deployment, and reports energy, throughput and
@@ -53,6 +55,8 @@ pub(crate) enum Command {
     /// Check the machine: instruments, engines, permissions
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
+    /// Show the configuration of this machine, and where each value comes from
+    Config(ConfigArgs),
     /// Write a commented study file to start from
     Init(InitArgs),
     /// Print the JSON Schema of study files, results or events
@@ -68,6 +72,11 @@ pub(crate) enum Command {
     Plugin(PluginCommand),
     /// Show what llem keeps to be faster the next time, or remove it
     Cache(CacheArgs),
+    /// Write manual pages, one a command
+    Man {
+        /// Directory to write them to
+        directory: PathBuf,
+    },
     /// Print a completion script for a shell
     Completions {
         /// Shell
@@ -150,9 +159,9 @@ pub(crate) struct RunArgs {
     /// Permission of a backend that is not part of llem, as the error names it (can be repeated)
     #[arg(long, value_name = "PERMISSION")]
     pub(crate) allow: Vec<String>,
-    /// Directory below which results are written
-    #[arg(long, default_value = "results", env = "LLEM_RESULTS")]
-    pub(crate) results: PathBuf,
+    /// Directory below which results are written; default: as configured, else `results`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) results: Option<PathBuf>,
     /// Go on with earlier results instead of starting anew
     #[arg(long, value_name = "DIR")]
     #[expect(
@@ -432,9 +441,9 @@ pub(crate) struct RerunArgs {
     /// Permission of a backend that is not part of llem, as the error names it (can be repeated)
     #[arg(long, value_name = "PERMISSION")]
     pub(crate) allow: Vec<String>,
-    /// Directory below which results are written
-    #[arg(long = "results", value_name = "DIR", default_value = "results", env = "LLEM_RESULTS")]
-    pub(crate) below: PathBuf,
+    /// Directory below which results are written; default: as configured, else `results`
+    #[arg(long = "results", value_name = "DIR")]
+    pub(crate) below: Option<PathBuf>,
     /// Directory that the study's relative paths are relative to; default: where the study file was
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
@@ -474,6 +483,14 @@ pub(crate) struct DoctorArgs {
     /// Measure for six seconds, to see whether instruments agree
     #[arg(long)]
     pub(crate) measure: bool,
+}
+
+/// Arguments of `llem config`.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Arguments of `llem init`.
@@ -674,5 +691,10 @@ impl RunArgs {
             (false, true) => Progress::Quiet,
             (false, false) => Progress::Human,
         }
+    }
+    /// Directory below which results are written.
+    pub(crate) fn parent(&self) -> PathBuf {
+        let named = self.results.clone().or_else(|| config::RESULTS.path());
+        named.unwrap_or_else(|| PathBuf::from("results"))
     }
 }

@@ -3,6 +3,7 @@
 mod cache;
 mod cluster;
 mod compare;
+mod config;
 mod doctor;
 mod export;
 mod import;
@@ -33,6 +34,10 @@ use crate::{
 
 /// Runs a subcommand.
 pub(crate) fn run(command: Command, instruments: Discover<'_>) -> Result<ExitStatus, Failure> {
+    // The doctor finds a configuration that makes no sense like anything else that is wrong.
+    if !matches!(command, Command::Doctor(_) | Command::Completions { .. }) {
+        crate::config::check()?;
+    }
     match command {
         Command::Run(args) => run::run(&args, instruments),
         Command::Plan(args) => plan::run(&args),
@@ -46,11 +51,15 @@ pub(crate) fn run(command: Command, instruments: Discover<'_>) -> Result<ExitSta
         Command::Load(args) => load::run(&args),
         Command::Slo(args) => slo::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Config(args) => config::run(&args),
         Command::Init(args) => write::init(&args),
         Command::Schema { of } => write::schema(of),
         Command::Import(args) => import::run(&args),
         Command::Plugin(command) => plugin::run(&command),
         Command::Cache(args) => cache::run(&args),
+        Command::Man { directory } => clap_mangen::generate_to(Cli::command(), &directory)
+            .map(|()| ExitStatus::Success)
+            .map_err(|error| unwritten(&directory, &error)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "llem", &mut script);

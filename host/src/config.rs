@@ -1,45 +1,56 @@
-//! The user's configuration: what is known of this machine's sensors and electricity.
+//! The user's configuration: where things are, how the load generator runs, and what is known of this machine's sensors
+//! and electricity.
 //!
-//! One TOML file, named by `LLEM_CONFIG` or found at `~/.config/llem/config.toml`; without one nothing is
-//! calibrated and no emissions are computed.
+//! One precedence: command line, environment, file, default. The file is named by `LLEM_CONFIG` or found at
+//! `~/.config/llem/config.toml`. What decides a result is in no configuration but in the study; what calibrates one is
+//! kept with the results.
+
+mod file;
+mod keys;
 
 use std::{
-    fs,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
-use llem_core::energy::{Calibrated, Carbon, CarbonIntensity, Settings};
-use serde::Deserialize;
+use llem_core::energy::Settings;
+use llem_meter::MeterOptions;
 
+pub(crate) use self::keys::{
+    CACHE_DIRECTORY, CACHE_LIMIT, CLIENT_CORES, CLIENT_PRIORITY, CONTAINER_ENGINE,
+    CONTAINER_NETWORK, DATA_DIRECTORY, HOST_CORES, KEYS, Key, LOCK_DIRECTORY, NVML_LIBRARY, PLUGIN_PATH,
+    RESULTS, SYSFS, WATTS_PER_THREAD,
+};
 use crate::{diagnostics::Failure, exit::ExitStatus};
 
-/// The file as it is written.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    /// Calibrations of sensors against a reference.
-    #[serde(default)]
-    calibration: Vec<Calibrated>,
-    /// The electricity.
-    carbon: Option<Electricity>,
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Its variable.
+    Environment,
+    /// The file.
+    File,
+    /// Nobody said anything.
+    Default,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Electricity {
-    grams_per_kilowatt_hour: Option<f64>,
-    /// Lines of a time (RFC 3339 or Unix seconds), a comma, and the intensity from then on.
-    series: Option<PathBuf>,
-    #[serde(default = "one")]
-    power_usage_effectiveness: f64,
+/// Read once: a study that runs for days must not change in the middle.
+static FILE: OnceLock<Result<file::File, Failure>> = OnceLock::new();
+
+fn file() -> &'static Result<file::File, Failure> {
+    FILE.get_or_init(|| location().map_or_else(|| Ok(file::File::default()), |it| open(&it)))
 }
 
-fn one() -> f64 {
-    1.0
+fn open(path: &Path) -> Result<file::File, Failure> {
+    file::read(path).map_err(|why| {
+        let message = format!("the configuration `{}`: {why}", path.display());
+        Failure::message(ExitStatus::Usage, message)
+            .hint("`llem config` lists the keys; docs/configuration.md has an example")
+    })
 }
 
 /// Where the configuration is; none: nowhere.
-fn location() -> Option<PathBuf> {
+pub(crate) fn location() -> Option<PathBuf> {
     let from = |name: &str| std::env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
     from("LLEM_CONFIG").or_else(|| {
         let directory = from("XDG_CONFIG_HOME").or_else(|| Some(from("HOME")?.join(".config")))?;
@@ -47,116 +58,79 @@ fn location() -> Option<PathBuf> {
     })
 }
 
-/// Reads the user's configuration.
+/// Refuses a file or a variable that makes no sense, before anything is done with it.
+pub(crate) fn check() -> Result<(), Failure> {
+    if let Err(failure) = file() {
+        return Err(failure.clone());
+    }
+    for key in KEYS {
+        if let Some(fault) = key.variable().and_then(|it| key.fault(&it)) {
+            return Err(Failure::message(ExitStatus::Usage, format!("`{}` {fault}", key.variable)));
+        }
+    }
+    Ok(())
+}
+
+/// Calibrations and electricity.
 pub(crate) fn read() -> Result<Settings, Failure> {
-    location().map_or_else(|| Ok(Settings::default()), |path| read_from(&path))
+    file().as_ref().map(|it| it.settings.clone()).map_err(Clone::clone)
 }
 
-/// Reads a configuration.
+/// Calibrations and electricity of another file.
 pub(crate) fn read_from(path: &Path) -> Result<Settings, Failure> {
-    let wrong = |why: String| {
-        Failure::message(
-            ExitStatus::Usage,
-            format!("the configuration `{}`: {why}", path.display()),
-        )
-        .hint("docs/measurement.md says what it can hold")
-    };
-    let text = fs::read_to_string(path).map_err(|it| wrong(it.to_string()))?;
-    let file: File = toml::from_str(&text).map_err(|it| wrong(it.to_string()))?;
-    for it in &file.calibration {
-        let sound = it.gain > 0.0 && it.gain.is_finite() && it.offset_watts.is_finite();
-        if !sound || !(0.0..1.0).contains(&it.relative_uncertainty) {
-            return Err(wrong(format!(
-                "the calibration of `{}` needs a gain above 0 and a relative uncertainty from 0 to 1",
-                it.device
-            )));
-        }
-    }
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let carbon = file.carbon.map(|it| carbon(it, directory)).transpose().map_err(wrong)?;
-    Ok(Settings { calibrations: file.calibration, carbon })
+    open(path).map(|it| it.settings)
 }
 
-fn carbon(it: Electricity, directory: &Path) -> Result<Carbon, String> {
-    let intensity = match (it.grams_per_kilowatt_hour, it.series) {
-        (Some(constant), None) if constant >= 0.0 => CarbonIntensity::Constant(constant),
-        (None, Some(path)) => {
-            let path = directory.join(path);
-            let text = fs::read_to_string(&path);
-            let text = text.map_err(|error| format!("`{}`: {error}", path.display()))?;
-            CarbonIntensity::Series(series(&text)?)
-        }
-        _ => {
-            return Err("`carbon` needs either `grams_per_kilowatt_hour`, which is not negative, \
-                        or `series`, a file"
-                .to_owned());
-        }
-    };
-    let power_usage_effectiveness = it.power_usage_effectiveness;
-    if !(power_usage_effectiveness >= 1.0 && power_usage_effectiveness.is_finite()) {
-        return Err(format!(
-            "`power_usage_effectiveness` must be at least 1, found {power_usage_effectiveness}"
-        ));
+impl Key {
+    /// Its variable, unless that is empty.
+    fn variable(&self) -> Option<String> {
+        std::env::var(self.variable).ok().filter(|it| !it.is_empty())
     }
-    Ok(Carbon { intensity, power_usage_effectiveness })
+
+    /// The value that holds, if anybody gave one, and who.
+    pub(crate) fn found(&self) -> (Option<String>, Origin) {
+        if let Some(value) = self.variable() {
+            return (Some(value), Origin::Environment);
+        }
+        let value = file().as_ref().ok().and_then(|it| it.values.get(self.name));
+        value.map_or((None, Origin::Default), |it| (Some(it.clone()), Origin::File))
+    }
+
+    /// The value that holds, if anybody gave one.
+    pub(crate) fn get(&self) -> Option<String> {
+        self.found().0
+    }
+
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        self.get().map(PathBuf::from)
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.get().and_then(|it| keys::flag(&it)).unwrap_or(false)
+    }
+
+    /// Numbers between commas; an environment that makes no sense was refused before.
+    pub(crate) fn cores(&self) -> Vec<usize> {
+        self.get().and_then(|it| keys::cores(&it)).unwrap_or_default()
+    }
 }
 
-fn series(text: &str) -> Result<Vec<(f64, f64)>, String> {
-    let lines = text.lines().map(str::trim).enumerate();
-    let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    lines
-        .map(|(number, line)| {
-            let point = line.split_once(',').and_then(|(time, grams)| {
-                let time = time.trim();
-                let instant = || time.parse::<jiff::Timestamp>().ok();
-                let at = time.parse().ok().or_else(|| Some(instant()?.as_duration().as_secs_f64()));
-                Some((at?, grams.trim().parse().ok()?))
-            });
-            point.ok_or_else(|| {
-                format!("line {} of the series has no `time,grams`: `{line}`", number + 1)
-            })
-        })
-        .collect()
+/// Address of the container engine, where the user names one; Podman's own variable counts as well.
+pub(crate) fn container_engine() -> Option<String> {
+    let podman = || std::env::var("CONTAINER_HOST").ok().filter(|it| !it.is_empty());
+    CONTAINER_ENGINE.get().or_else(podman)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(text: &str) -> Result<Settings, String> {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("config.toml");
-        fs::write(&path, text).expect("writable");
-        let hours = "# hourly\n2026-01-01T00:00:00Z, 310\n1767229200, 280.5\n";
-        fs::write(directory.path().join("hours.csv"), hours).expect("writable");
-        read_from(&path).map_err(|it| format!("{it:?}"))
-    }
-
-    #[test]
-    fn a_calibration_and_a_series_of_intensities_are_read() {
-        let settings = check(
-            "[[calibration]]\ndevice = \"GPU-1\"\ngain = 1.02\nrelative_uncertainty = 0.004\n\
-             certificate = \"bench 7\"\n\n[carbon]\nseries = \"hours.csv\"\n\
-             power_usage_effectiveness = 1.2\n",
-        )
-        .expect("it is sound");
-        assert_eq!(settings.calibrations[0].certificate, "bench 7");
-        let carbon = settings.carbon.expect("it is there");
-        let expected = vec![(1_767_225_600.0, 310.0), (1_767_229_200.0, 280.5)];
-        assert_eq!(carbon.intensity, CarbonIntensity::Series(expected));
-    }
-
-    #[test]
-    fn what_makes_no_sense_is_refused() {
-        for text in [
-            "[carbon]\ngrams_per_kilowatt_hour = 300\npower_usage_effectiveness = 0.9\n",
-            "[carbon]\npower_usage_effectiveness = 1.1\n",
-            "[carbon]\nseries = \"missing.csv\"\n",
-            "[[calibration]]\ndevice = \"a\"\ngain = 0\nrelative_uncertainty = 0.1\n\
-             certificate = \"x\"\n",
-            "colour = 1\n",
-        ] {
-            assert!(check(text).is_err(), "{text}");
-        }
+/// The instruments to look for.
+pub(crate) fn meter_options() -> MeterOptions {
+    let default = MeterOptions::from_env();
+    MeterOptions {
+        nvml_library: NVML_LIBRARY.path(),
+        sysfs: SYSFS.path().unwrap_or(default.sysfs),
+        watts_per_thread: WATTS_PER_THREAD
+            .get()
+            .and_then(|it| it.parse().ok())
+            .unwrap_or(default.watts_per_thread),
+        ..default
     }
 }

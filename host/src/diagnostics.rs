@@ -10,7 +10,7 @@ use self::faults::Faults;
 use crate::exit::ExitStatus;
 
 /// An error at the edge: what failed, why, what to do about it and how the command ends.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Failure {
     status: ExitStatus,
     messages: Vec<String>,

@@ -26,7 +26,7 @@ mod store;
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser;
-use llem_meter::{Finding, Instruments, MeterOptions};
+use llem_meter::{Finding, Instruments};
 
 pub use llem_core as core;
 
@@ -37,7 +37,7 @@ pub type Discover<'a> = &'a dyn Fn() -> (Instruments, Vec<Finding>);
 
 /// Runs the command line; the binary and the tests both call it.
 pub fn main() -> ExitCode {
-    main_with(&|| Instruments::discover(&MeterOptions::from_env()))
+    main_with(&|| Instruments::discover(&config::meter_options()))
 }
 
 /// The same with other instruments, such as those of a test whose power is written down.

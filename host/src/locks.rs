@@ -13,6 +13,8 @@ use std::{
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
+use crate::config;
+
 /// Directories that every user can write, in order; memory first, since a lock means nothing after a restart.
 const DIRECTORIES: &[&str] = &["/run/lock", "/var/lock", "/tmp"];
 
@@ -43,7 +45,7 @@ pub(crate) enum LockError {
 
 /// Locks all of these GPUs or none.
 pub(crate) fn try_lock(gpus: &[String]) -> Result<Locked, LockError> {
-    let named = std::env::var_os("LLEM_LOCK_DIR").filter(|it| !it.is_empty()).map(PathBuf::from);
+    let named = config::LOCK_DIRECTORY.path();
     let shared = DIRECTORIES.iter().map(Path::new).find(|it| it.is_dir());
     let directory = named.unwrap_or_else(|| shared.unwrap_or(Path::new("/tmp")).join("llem"));
     try_lock_in(&directory, gpus)

@@ -14,6 +14,7 @@ use llem_meter::{Instruments, MeterOptions};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::cores::{Cores, divide as divide_cores};
+use crate::config;
 
 /// The machine that a study ran on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,12 +89,12 @@ pub(crate) fn governor() -> Option<String> {
 
 /// The directory for what llem can make again: compiled plugins, shapes.
 pub(crate) fn cache_directory() -> PathBuf {
-    own_directory("LLEM_CACHE_DIR", "XDG_CACHE_HOME", ".cache/llem", "llem-cache")
+    own_directory(&config::CACHE_DIRECTORY, "XDG_CACHE_HOME", ".cache/llem", "llem-cache")
 }
 
-/// By a variable of llem, by the base directories of freedesktop.org, by the home directory, else a temporary one.
-fn own_directory(own: &str, base: &str, below_home: &str, temporary: &str) -> PathBuf {
-    named_directory(own)
+/// By the user's configuration, by the base directories of freedesktop.org, by the home directory, else a temporary one.
+fn own_directory(own: &config::Key, base: &str, below_home: &str, temporary: &str) -> PathBuf {
+    own.path()
         .or_else(|| named_directory(base).map(|it| it.join("llem")))
         .or_else(|| named_directory("HOME").map(|it| it.join(below_home)))
         .unwrap_or_else(|| std::env::temp_dir().join(temporary))
@@ -104,9 +105,9 @@ fn named_directory(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).filter(|it| !it.is_empty()).map(PathBuf::from)
 }
 
-/// Bytes that built artefacts may have together, by `LLEM_CACHE_LIMIT_GIB`.
+/// Bytes that built artefacts may have together.
 pub(crate) fn artefact_limit() -> u64 {
-    let wanted = std::env::var("LLEM_CACHE_LIMIT_GIB").ok().and_then(|it| it.parse::<u64>().ok());
+    let wanted = config::CACHE_LIMIT.get().and_then(|it| it.parse::<u64>().ok());
     wanted.unwrap_or(DEFAULT_LIMIT_GIB) << 30
 }
 
@@ -115,7 +116,7 @@ const DEFAULT_LIMIT_GIB: u64 = 100;
 
 /// The directory for what can't be made again: grants, installed plugins.
 pub(crate) fn data_directory() -> PathBuf {
-    own_directory("LLEM_DATA_DIR", "XDG_DATA_HOME", ".local/share/llem", "llem-data")
+    own_directory(&config::DATA_DIRECTORY, "XDG_DATA_HOME", ".local/share/llem", "llem-data")
 }
 
 /// The hub's model cache, as its own tools find it.
@@ -151,7 +152,7 @@ pub(crate) fn gpu_here() -> Option<GpuFacts> {
     let options = MeterOptions {
         cpu: false,
         calibration: Duration::from_millis(1),
-        ..MeterOptions::from_env()
+        ..config::meter_options()
     };
     gpu(&Instruments::discover(&options).0.devices())
 }

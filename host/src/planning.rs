@@ -3,8 +3,8 @@
 mod backend;
 mod groups;
 mod release;
+mod tokens;
 mod trials;
-mod truncate;
 
 pub(crate) use backend::{Backend, Backends, broken};
 pub(crate) use release::choose_named as choose_release;

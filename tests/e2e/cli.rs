@@ -22,6 +22,7 @@ fn version_and_help_succeed() {
         "export",
         "load",
         "doctor",
+        "config",
         "init",
         "schema",
         "import",

@@ -61,10 +61,22 @@ fn each_fault_of_a_gpu_is_found_and_a_healthy_one_has_none() {
     let no = Faults::default;
     let seen_at_a_glance: Vec<(GpuConfig, &[&str])> = vec![
         (gpu(), &[]),
-        (with(Faults { lost_at: Some(0.0), ..no() }), &["warning the GPU at index 0 does not answer"]),
-        (with(Faults { no_counter: true, ..no() }), &["warning this GPU or its driver has no energy counter"]),
-        (with(Faults { counter_denied: true, ..no() }), &["warning this user may not read the energy counter"]),
-        (with(Faults { stuck_at: Some(0.0), ..no() }), &["warning the energy counter did not advance"]),
+        (
+            with(Faults { lost_at: Some(0.0), ..no() }),
+            &["warning the GPU at index 0 does not answer"],
+        ),
+        (
+            with(Faults { no_counter: true, ..no() }),
+            &["warning this GPU or its driver has no energy counter"],
+        ),
+        (
+            with(Faults { counter_denied: true, ..no() }),
+            &["warning this user may not read the energy counter"],
+        ),
+        (
+            with(Faults { stuck_at: Some(0.0), ..no() }),
+            &["warning the energy counter did not advance"],
+        ),
         // What was reset before is no fault any more.
         (with(Faults { reset_at: Some(0.0), ..no() }), &[]),
         (with(Faults { no_samples: true, ..no() }), &["note the driver does not give samples"]),
@@ -80,10 +92,7 @@ fn each_fault_of_a_gpu_is_found_and_a_healthy_one_has_none() {
             GpuConfig { limit_watts: 500.0, ..gpu() },
             &["note the power limit is 500 W, the vendor's is 700 W"],
         ),
-        (
-            GpuConfig { persistence: false, ..gpu() },
-            &["note persistence mode is off"],
-        ),
+        (GpuConfig { persistence: false, ..gpu() }, &["note persistence mode is off"]),
         (
             GpuConfig { thermally_limited: Profile::constant(0.5), ..gpu() },
             &["warning clocks are held down by its temperature now"],
@@ -97,7 +106,9 @@ fn each_fault_of_a_gpu_is_found_and_a_healthy_one_has_none() {
         let fast = with(Faults { counter_gain: Some(1.3), ..no() });
         let instant = with(Faults { instant_watts: Some(1.0), ..no() });
         scope.spawn(|| check_gpu(&machine(fast), &["--measure"], &["warning 390"]));
-        scope.spawn(|| check_gpu(&machine(instant), &["--measure"], &["instant power makes no sense"]));
+        scope.spawn(|| {
+            check_gpu(&machine(instant), &["--measure"], &["instant power makes no sense"])
+        });
         scope.spawn(|| check_gpu(&machine(gpu()), &["--measure"], &[]));
     });
 }
@@ -131,7 +142,9 @@ fn counters_that_may_not_be_read_come_with_the_command_that_permits_it() {
     let sysfs = bench.workspace.path().join("sys");
     let zone = sysfs.join("class/powercap/intel-rapl:0");
     fs::create_dir_all(&zone).expect("writable");
-    for (file, text) in [("name", "package-0"), ("max_energy_range_uj", "65536000000"), ("energy_uj", "1")] {
+    for (file, text) in
+        [("name", "package-0"), ("max_energy_range_uj", "65536000000"), ("energy_uj", "1")]
+    {
         fs::write(zone.join(file), text).expect("writable");
     }
     let counter = zone.join("energy_uj");
@@ -179,7 +192,8 @@ fn a_container_engine_that_is_not_there_and_one_without_gpus_are_found() {
                     } else {
                         r#"{"Version":"28.1.1","ApiVersion":"1.44"}"#
                     };
-                    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length:";
+                    let head =
+                        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length:";
                     write!(stream, "{head} {}\r\n\r\n{body}", body.len()).expect("it reads");
                 }
             });
@@ -189,7 +203,8 @@ fn a_container_engine_that_is_not_there_and_one_without_gpus_are_found() {
     let engine = found.iter().find(|it| it["subject"] == "engine").expect("it is looked for");
     assert!(engine["message"].as_str().is_some_and(|it| it.starts_with("28.1.1 at")), "{engine}");
     let toolkit = found.iter().find(|it| it["subject"] == "gpu toolkit").expect("there is a GPU");
-    let has_descriptions = ["/etc/cdi", "/var/run/cdi"].iter().any(|it| fs::exists(it).unwrap_or(false));
+    let has_descriptions =
+        ["/etc/cdi", "/var/run/cdi"].iter().any(|it| fs::exists(it).unwrap_or(false));
     assert!(toolkit["severity"] == "warning" || has_descriptions, "{toolkit}");
 }
 
@@ -208,7 +223,11 @@ fn an_engine_of_a_version_that_no_schema_is_for_is_a_warning() {
         let line = line.unwrap_or_else(|| panic!("{name} in {found:#?}"));
         format!("{} {}", line["severity"], line["message"])
     };
-    assert!(engine("vllm").starts_with("\"warning\" \"no schema for the installed version 99.1.0"), "{}", engine("vllm"));
+    assert!(
+        engine("vllm").starts_with("\"warning\" \"no schema for the installed version 99.1.0"),
+        "{}",
+        engine("vllm")
+    );
     assert_eq!(engine("pytorch"), "\"good\" \"5.17.0, schema 5.17.0\"");
     assert_eq!(engine("tensorrt"), "\"note\" \"not installed\"");
     assert_eq!(engine("candle"), "\"good\" \"linked into llem\"");
@@ -229,7 +248,10 @@ fn a_token_is_found_and_never_shown() {
     let set = doctor("hf_secret", "none", &["doctor"]);
     assert!(set.contains("good     token: HF_TOKEN is set"), "{set}");
     let open = doctor("", "open-token", &["doctor"]);
-    assert!(open.contains("warning  token: others may read") && open.contains("chmod 600"), "{open}");
+    assert!(
+        open.contains("warning  token: others may read") && open.contains("chmod 600"),
+        "{open}"
+    );
     let none = doctor("", "none", &["doctor"]);
     assert!(none.contains("note     token: there is none"), "{none}");
     assert!(![set, open, none].concat().contains("hf_secret"));

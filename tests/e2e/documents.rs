@@ -79,3 +79,63 @@ fn every_exported_column_is_documented() {
         }
     }
 }
+
+#[test]
+fn the_page_on_configuration_has_every_key_as_the_program_has_it() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    let page = fs::read_to_string(page).expect("readable");
+    let shown = workspace().llem(&["config", "--json"]).stdout;
+    let shown: serde_json::Value = serde_json::from_str(&shown).expect("it is JSON");
+    let keys = shown["keys"].as_array().expect("a list");
+    let text =
+        |it: &serde_json::Value, name: &str| it[name].as_str().unwrap_or_default().to_owned();
+    for key in keys {
+        let (name, variable) = (text(key, "key"), text(key, "variable"));
+        let (default, about) = (text(key, "default"), text(key, "about"));
+        let row = format!("| `{name}` | `{variable}` | {default} | {about} |\n");
+        assert!(page.contains(&row), "{row}");
+    }
+    assert_eq!(page.matches("\n| `").count(), keys.len());
+}
+
+#[test]
+fn the_page_on_coverage_has_every_row_with_a_test_that_there_is_or_a_reason() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = fs::read_to_string(root.join("docs/coverage.md")).expect("readable");
+    let mut sources = String::new();
+    for directory in ["host", "plugins", "tests"] {
+        collect(&root.join(directory), &mut sources);
+    }
+    let is_number =
+        |it: &&str| it.trim_start_matches("| ").starts_with(|c: char| c.is_ascii_digit());
+    let rows: Vec<&str> =
+        page.lines().filter(|it| it.starts_with("| ")).filter(is_number).collect();
+    for (place, row) in rows.iter().enumerate() {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [number, _, state, evidence] = cells[..] else { panic!("four cells: {row}") };
+        assert_eq!(number, (place + 1).to_string(), "{row}");
+        let named = evidence.split('`').skip(1).step_by(2).filter(|it| it.matches('_').count() > 1);
+        let names: Vec<&str> = named.collect();
+        for name in &names {
+            assert!(sources.contains(&format!("fn {name}(")), "row {number}: no test `{name}`");
+        }
+        match state {
+            "done" | "differs" => assert!(!names.is_empty(), "{row}"),
+            "part" | "left out" => assert!(evidence.len() > 20, "{row}"),
+            other => panic!("`{other}` is no state: {row}"),
+        }
+    }
+    assert_eq!(rows.len(), 121);
+}
+
+/// All sources below a directory, one after the other.
+fn collect(directory: &Path, into: &mut String) {
+    for entry in fs::read_dir(directory).expect("readable") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() && !path.ends_with("target") && !path.ends_with("node_modules") {
+            collect(&path, into);
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            *into += &fs::read_to_string(path).expect("readable");
+        }
+    }
+}

@@ -4,6 +4,7 @@ mod architecture;
 mod attacks;
 mod cli;
 mod cluster;
+mod configuration;
 mod containers;
 mod doctor;
 mod documents;

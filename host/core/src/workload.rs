@@ -3,12 +3,14 @@
 //! Reads no file and owns no tokenizer: data sets and traces come as text, and truncation happens
 //! where the tokenizer is.
 
+mod corpora;
 mod dataset;
 mod replay;
 mod sessions;
 mod stagger;
 mod synthetic;
 
+pub use corpora::{UnknownCorpus, corpus};
 pub use dataset::{Dataset, DatasetError, TraceEntry, parse_dataset, parse_trace};
 pub use replay::Replay;
 pub use sessions::Sessions;

@@ -186,12 +186,13 @@ fn gpus(options: &MeterOptions, findings: &mut Vec<Finding>) -> Vec<Source> {
         Ok((inventory, silent)) => {
             for (index, fault) in silent {
                 let message = format!("the GPU at index {index} does not answer: {fault:?}");
-                findings.push(Finding::warning("nvml", message));
+                findings.push(Finding::warning("nvml", message).with_remedy(UNANSWERED));
             }
             inventory
         }
         Err(fault) => {
-            findings.push(Finding::warning("nvml", format!("no GPU can be listed: {fault:?}")));
+            let message = format!("no GPU can be listed: {fault:?}");
+            findings.push(Finding::warning("nvml", message).with_remedy(UNANSWERED));
             return Vec::new();
         }
     };
@@ -222,7 +223,9 @@ fn no_library(error: &LibraryError) -> Finding {
             .with_remedy("load the kernel module: `modprobe nvidia`"),
         LibraryError::Denied => Finding::warning("nvml", error.to_string())
             .with_remedy("give this user access to /dev/nvidiactl and /dev/nvidia*"),
-        LibraryError::Init(_) => Finding::warning("nvml", error.to_string()),
+        LibraryError::Init(_) => Finding::warning("nvml", error.to_string()).with_remedy(
+            "`nvidia-smi` must work first: library and kernel module may differ in version",
+        ),
     }
 }
 
@@ -264,6 +267,10 @@ fn calibrate_all(
     sources
 }
 
+/// What to do about a GPU that is there and does not answer.
+const UNANSWERED: &str =
+    "sudo dmesg | grep -i xid   # says why; then reset the GPU or restart the machine";
+
 fn about_counter(chosen: &Chosen, calibration: &Calibration) -> Finding {
     let subject = &chosen.node.uuid;
     match (calibration.counter, calibration.period_seconds, calibration.read_p50_seconds) {
@@ -278,21 +285,29 @@ fn about_counter(chosen: &Chosen, calibration: &Calibration) -> Finding {
         ),
         (CounterState::Live, None, Some(cost)) => Finding::good(
             subject,
-            format!("{}: energy counter advances, read in {:.2} ms", chosen.node.name, cost.get() * 1e3),
+            format!(
+                "{}: energy counter advances, read in {:.2} ms",
+                chosen.node.name,
+                cost.get() * 1e3
+            ),
         ),
         (CounterState::Live | CounterState::Stuck, ..) => Finding::warning(
             subject,
             "the energy counter did not advance: power samples will be used, and figures are suspect",
-        ),
+        )
+        .with_remedy("restart the machine, or update the driver"),
         (CounterState::Unsupported, ..) => Finding::warning(
             subject,
             "this GPU or its driver has no energy counter: power samples will be used",
-        ),
+        )
+        .with_remedy("GPUs since Volta have one where the driver is no virtual one; windows of a minute and more lose least without it"),
         (CounterState::Denied, ..) => {
             Finding::warning(subject, "this user may not read the energy counter")
                 .with_remedy("virtual GPUs often hide it: ask for a passed-through device")
         }
-        (CounterState::Failed, ..) => Finding::warning(subject, "the GPU does not answer"),
+        (CounterState::Failed, ..) => {
+            Finding::warning(subject, "the GPU does not answer").with_remedy(UNANSWERED)
+        }
     }
 }
 

@@ -53,7 +53,8 @@ fn look(gpu: &mut Gpu) -> Vec<Finding> {
     if fact("persistence_mode") == "disabled" {
         let message = "persistence mode is off: the driver is loaded anew for each engine";
         findings.push(
-            Finding::note(subject, message).with_remedy(format!("sudo nvidia-smi -i {place} -pm 1")),
+            Finding::note(subject, message)
+                .with_remedy(format!("sudo nvidia-smi -i {place} -pm 1")),
         );
     }
     let limits = (device.power_limit_watts, device.default_power_limit_watts);
@@ -70,7 +71,8 @@ fn look(gpu: &mut Gpu) -> Vec<Finding> {
     if fact("mig_mode") == "enabled" {
         let message = "MIG is on: energy is that of the whole GPU, whoever uses the other slices";
         findings.push(
-            Finding::warning(subject, message).with_remedy(format!("sudo nvidia-smi -i {place} -mig 0")),
+            Finding::warning(subject, message)
+                .with_remedy(format!("sudo nvidia-smi -i {place} -mig 0")),
         );
     }
     findings.extend(silent_values(gpu, subject));
@@ -89,7 +91,9 @@ fn silent_values(gpu: &Gpu, subject: &str) -> Option<Finding> {
         .collect();
     (!missing.is_empty()).then(|| {
         Finding::note(subject, format!("the driver does not give {}", missing.join(", ")))
-            .with_remedy("a newer driver may; virtual GPUs often give less than passed-through ones")
+            .with_remedy(
+                "a newer driver may; virtual GPUs often give less than passed-through ones",
+            )
     })
 }
 

@@ -49,12 +49,9 @@ impl Default for MeterOptions {
 }
 
 impl MeterOptions {
-    /// The defaults, with the GPUs that `CUDA_VISIBLE_DEVICES` names if it is set, and the tree of devices that
-    /// `LLEM_SYSFS` names: a container may have the machine's elsewhere.
+    /// The defaults, with the GPUs that `CUDA_VISIBLE_DEVICES` names if it is set.
     pub fn from_env() -> Self {
         let gpus = std::env::var("CUDA_VISIBLE_DEVICES").map_or(Gpus::All, Gpus::Visible);
-        let sysfs = std::env::var_os("LLEM_SYSFS").filter(|it| !it.is_empty()).map(PathBuf::from);
-        let default = Self::default();
-        Self { gpus, sysfs: sysfs.unwrap_or(default.sysfs), ..default }
+        Self { gpus, ..Self::default() }
     }
 }

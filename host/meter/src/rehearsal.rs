@@ -29,7 +29,8 @@ fn finding(reading: &EnergyReading) -> Finding {
     let subject = &reading.device;
     let Some(power) = reading.average_power_watts else {
         let why = reading.reason.as_deref().unwrap_or("nobody says why");
-        return Finding::warning(subject, format!("no energy: {why}"));
+        return Finding::warning(subject, format!("no energy: {why}"))
+            .with_remedy("measure again; `llem doctor` says what is wrong with the device");
     };
     let watts = power.get();
     if reading.estimated {
@@ -37,14 +38,17 @@ fn finding(reading: &EnergyReading) -> Finding {
     }
     let mut against: Vec<String> = reading.remarks();
     if reading.flags.contains(&Flag::InstantImplausible) {
-        against.push("the driver's instant power makes no sense beside it, and is not used".to_owned());
+        against.push(
+            "the driver's instant power makes no sense beside it, and is not used".to_owned(),
+        );
     }
     let other = reading.checks.samples_discrepancy.or(reading.checks.average_discrepancy);
     let agreement = other.map_or_else(
         || "no second instrument".to_owned(),
         |it| format!("a second instrument differs by {:.1} %", 100.0 * it.abs()),
     );
-    let message = format!("{watts:.1} W over {:.1} s, {agreement}", reading.window.duration().get());
+    let message =
+        format!("{watts:.1} W over {:.1} s, {agreement}", reading.window.duration().get());
     if against.is_empty() {
         return Finding::good(subject, message);
     }

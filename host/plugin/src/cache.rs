@@ -8,7 +8,7 @@
 //! since ([`mark`](crate::mark)): tens of megabytes of a Python plugin cost more to hash than to run.
 
 use std::{
-    env, fs,
+    fs,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     io::{self, Read as _, Write as _},
     os::{
@@ -41,15 +41,6 @@ pub(crate) struct Compiled {
 }
 
 impl Cache {
-    /// The user's cache: below `LLEM_CACHE_DIR`, `XDG_CACHE_HOME/llem` or `~/.cache/llem`.
-    pub fn from_env() -> Self {
-        let named = |name| env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
-        let folder = named("LLEM_CACHE_DIR")
-            .or_else(|| named("XDG_CACHE_HOME").map(|it| it.join("llem")))
-            .or_else(|| env::home_dir().map(|it| it.join(".cache/llem")));
-        Self { folder: folder.map(|it| it.join("cwasm")) }
-    }
-
     /// A cache in a folder of its own.
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
         Self { folder: Some(folder.into()) }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -37,13 +37,6 @@ pub struct Installed {
 }
 
 impl Registry {
-    /// The bundled plugins, the folder `LLEM_PLUGIN_PATH` before them, and the user's cache.
-    pub fn from_env() -> Self {
-        let overrides =
-            env::var_os("LLEM_PLUGIN_PATH").filter(|it| !it.is_empty()).map(PathBuf::from);
-        Self { installed: Vec::new(), overrides, cache: Cache::from_env() }
-    }
-
     /// The bundled plugins, a folder before them, and a cache.
     pub fn new(overrides: Option<PathBuf>, cache: Cache) -> Self {
         Self { installed: Vec::new(), overrides, cache }

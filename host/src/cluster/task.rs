@@ -23,6 +23,7 @@ use super::{
     shards::{self, BlockFile, ShardFile},
 };
 use crate::{
+    config,
     diagnostics::{Failure, note},
     exit::ExitStatus,
     grants::Gate,
@@ -227,7 +228,7 @@ fn carried(
 
 /// Only the GPUs that the allocation has: without any, none is metered.
 fn meter_options(gpus: u32) -> MeterOptions {
-    let options = MeterOptions::from_env();
+    let options = config::meter_options();
     if gpus == 0 { MeterOptions { gpus: Gpus::None, ..options } } else { options }
 }
 

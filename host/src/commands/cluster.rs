@@ -41,7 +41,7 @@ pub(super) fn submit(args: &RunArgs, settings: ExecutorSettings) -> Result<ExitS
         retry_failed: args.retry_failed,
     };
     if args.cluster.dry_run {
-        let parent = absolute(&args.results)?;
+        let parent = absolute(&args.parent())?;
         let results = parent.join(format!("{}-TIME", planned.study.name()));
         return output(&cluster::dry_run(&planned, &results, &options)?.join("\n"));
     }

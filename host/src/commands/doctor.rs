@@ -45,7 +45,13 @@ struct Line {
 
 impl Line {
     fn new(severity: Severity, subject: &str, message: impl Into<String>) -> Self {
-        Self { severity, section: "", subject: subject.to_owned(), message: message.into(), fix: None }
+        Self {
+            severity,
+            section: "",
+            subject: subject.to_owned(),
+            message: message.into(),
+            fix: None,
+        }
     }
 
     fn good(subject: &str, message: impl Into<String>) -> Self {

@@ -55,7 +55,9 @@ fn run_args(args: &RerunArgs, earlier: &ResultSet, wanted: &Experiment) -> RunAr
     let mut option = |name: &str, value: std::ffi::OsString| line.extend([name.into(), value]);
     option("--only", wanted.id.to_string().into());
     option("--plugin", args.plugin.clone().unwrap_or_else(|| wanted.plugin.to_string()).into());
-    option("--results", args.below.clone().into());
+    if let Some(below) = &args.below {
+        option("--results", below.into());
+    }
     if let Some(directory) = args.directory.clone().or_else(|| home(earlier)) {
         option("--directory", directory.into());
     }

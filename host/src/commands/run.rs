@@ -154,10 +154,15 @@ const SWEEP: Duration = Duration::from_secs(15);
 /// Ends processes and removes containers of dead runs, which may hold a GPU, before anything is measured.
 fn sweep() {
     llem_launch::end_orphans();
-    let attendant =
-        std::env::current_exe().ok().filter(|_| llem_launch::containers_are_reachable());
-    let started =
-        attendant.and_then(|it| Command::new(it).args(["container", "sweep"]).spawn().ok());
+    let engine = config::container_engine();
+    let is_there = llem_launch::containers_are_reachable(engine.as_deref());
+    let attendant = std::env::current_exe().ok().filter(|_| is_there);
+    let started = attendant.and_then(|it| {
+        let mut command = Command::new(it);
+        command.args(["container", "sweep"]);
+        command.envs(engine.map(|it| (config::CONTAINER_ENGINE.variable, it)));
+        command.spawn().ok()
+    });
     let Some(mut child) = started else { return };
     let deadline = Instant::now() + SWEEP;
     while matches!(child.try_wait(), Ok(None)) {
@@ -198,12 +203,12 @@ pub(super) fn open(
         let header = header(planned, &now.to_string());
         let Some(wanted) = &args.resume else {
             let stamp = now.strftime("%Y-%m-%dT%H%M%SZ").to_string();
-            let results = Results::create(&args.results, header.clone(), &stamp)?;
+            let results = Results::create(&args.parent(), header.clone(), &stamp)?;
             return Ok((header, results, Vec::new()));
         };
         let path = match wanted {
             Some(directory) => directory.clone(),
-            None => Results::newest(&args.results, planned.study.name())?,
+            None => Results::newest(&args.parent(), planned.study.name())?,
         };
         let (mut results, entries) = Results::resume(&path, &header)?;
         clear_scratch(results.path());

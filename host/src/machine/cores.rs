@@ -2,8 +2,7 @@
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// Processors that llem keeps for itself: `0,1`. A property of the machine, so no part of a study.
-const VARIABLE: &str = "LLEM_HOST_CORES";
+use crate::config::HOST_CORES;
 
 /// The processors that this process may use, divided.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,15 +13,15 @@ pub(crate) struct Cores {
     pub(crate) engines: Vec<usize>,
 }
 
-/// Divides the processors as the environment says, and keeps this thread, and those that it will start, to the host's.
+/// Divides the processors as the user configured, and keeps this thread, and those that it will start, to the host's.
 pub(crate) fn divide() -> Result<Cores, String> {
-    let Some(text) = std::env::var(VARIABLE).ok().filter(|it| !it.trim().is_empty()) else {
+    let Some(text) = HOST_CORES.get() else {
         return Ok(Cores::default());
     };
-    let failed = |it: rustix::io::Errno| format!("`{VARIABLE}`: {it}");
+    let failed = |it: rustix::io::Errno| format!("`{}`: {it}", HOST_CORES.name);
     let set = sched_getaffinity(None).map_err(failed)?;
     let all: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|it| set.is_set(*it)).collect();
-    let cores = divided(&text, &all).map_err(|why| format!("`{VARIABLE}`: {why}"))?;
+    let cores = divided(&text, &all).map_err(|why| format!("`{}`: {why}", HOST_CORES.name))?;
     let mut own = CpuSet::new();
     cores.host.iter().for_each(|it| own.set(*it));
     sched_setaffinity(None, &own).map_err(failed)?;

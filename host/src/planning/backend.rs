@@ -18,11 +18,12 @@ use llem_plugin::{CallError, Plugin, Registry};
 
 use super::release::{self, Chosen};
 use crate::{
+    config,
     diagnostics::{Failure, printable},
     exit::ExitStatus,
     grants::Gate,
     machine,
-    plugins::Store,
+    plugins::{Store, registry},
     runner::Environment,
 };
 
@@ -57,7 +58,7 @@ pub(crate) struct Backends {
 impl Backends {
     /// Finds plugins where they are; the gate decides what each may have started.
     pub(crate) fn new(gate: Gate) -> Result<Self, Failure> {
-        let registry = Registry::from_env().with_installed(Store::open()?.installed());
+        let registry = registry().with_installed(Store::open()?.installed());
         Ok(Self { registry, gate, gpus: Vec::new(), cores: Vec::new() })
     }
 
@@ -274,7 +275,11 @@ fn runner(wanted: &PluginUse, descriptor: &Descriptor) -> Result<Runner, Failure
 }
 
 fn host_environment(wanted: &PluginUse, gpus: Vec<String>) -> HostEnvironment {
-    let variables: BTreeMap<String, String> = std::env::vars().collect();
+    let mut variables: BTreeMap<String, String> = std::env::vars().collect();
+    // The attendants of containers are processes of their own, and know the configuration by their environment.
+    for key in [&config::CONTAINER_ENGINE, &config::CONTAINER_NETWORK] {
+        variables.extend(key.get().map(|it| (key.variable.to_owned(), it)));
+    }
     let secrets = wanted
         .secrets
         .iter()

@@ -16,7 +16,8 @@ use llem_core::{
     schedule::{self, Schedule},
     study::{self, Expansion, Experiment, Facts, Source, Study},
     workload::{
-        Dataset, Form, Length, Replay, Sessions, Synthetic, Workload, parse_dataset, parse_trace,
+        Dataset, Form, Length, Replay, Sessions, Synthetic, Workload, corpus, parse_dataset,
+        parse_trace,
     },
 };
 
@@ -424,17 +425,18 @@ fn workload(
             })
         }
         Source::Dataset(name) => {
-            let (path, text) = read(directory, name)?;
+            let text = match corpus(name) {
+                Some(built_in) => built_in.map_err(|it| bad(it.to_string()))?.to_owned(),
+                None => read(directory, name)?.1,
+            };
             let length = settings.output_tokens.as_ref().map(Length::max);
-            let mut prompts = parse_dataset(&text, length)
-                .map_err(|it| bad(format!("`{}`: {it}", path.display())))?;
+            let mut prompts = parse_dataset(&text, length, &mut super::tokens::counter(model))
+                .map_err(|it| bad(format!("`{name}`: {it}")))?;
             if let Some(limit) = settings.input_tokens.as_ref().map(Length::max) {
-                super::truncate::truncate(&mut prompts, limit, model).map_err(bad)?;
+                super::tokens::truncate(&mut prompts, limit, model).map_err(bad)?;
             }
             let dataset = Dataset::new(prompts, seed);
-            dataset
-                .map(Workload::Dataset)
-                .ok_or_else(|| bad(format!("`{}` has no records", path.display())))
+            dataset.map(Workload::Dataset).ok_or_else(|| bad(format!("`{name}` has no records")))
         }
         Source::Trace(name) => {
             let (path, text) = read(directory, name)?;

@@ -119,7 +119,7 @@ pub(super) fn plan(attempt: &Attempt<'_>, engine: &Engine) -> Result<Plan, Fault
     plan.usage = if *reports_usage { UsageRequest::Final } else { UsageRequest::Absent };
     plan.seed = trial.seed;
     plan.staggered = true;
-    client::place(&mut plan)?;
+    client::place(&mut plan);
     Ok(plan)
 }
 

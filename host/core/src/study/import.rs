@@ -152,7 +152,15 @@ impl Import {
         let mut dataset = take(task, "dataset");
         lines.set("source", &"dataset".into());
         let source = dataset.remove("source").unwrap_or_else(|| "aienergyscore".into());
-        lines.set("dataset", &source);
+        if source == "aienergyscore" {
+            self.note(
+                "the data set `aienergyscore` is not part of llem: `builtin:prompts` takes its place; \
+                 for the same prompts name a file of them",
+            );
+            lines.set("dataset", &"builtin:prompts".into());
+        } else {
+            lines.set("dataset", &source);
+        }
         lines.set("requests", &dataset.remove("n_prompts").unwrap_or_else(|| 100.into()));
         if dataset.remove("order").is_some_and(|order| order != "interleaved") {
             self.note(

@@ -95,7 +95,7 @@ pub(super) const KEYS: &[Key] = &[
         "workload.dataset",
         Kind::Text,
         None,
-        "A built-in data set or a .jsonl file; with `source = \"dataset\"`.",
+        "`builtin:prompts`, or a file of records; with `source = \"dataset\"`.",
     ),
     key(
         "workload.trace",

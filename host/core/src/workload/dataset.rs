@@ -98,12 +98,28 @@ pub enum DatasetError {
         source: serde_json::Error,
     },
     /// None or several of the content fields.
-    #[error("line {line} must have exactly one of `prompt`, `tokens`, `messages`, found {found}")]
+    #[error(
+        "line {line} must have exactly one of `prompt`, `tokens`, `messages`, `conversations`, found {found}"
+    )]
     Content {
         /// Counted from 1.
         line: usize,
         /// How many of them it has.
         found: usize,
+    },
+    /// The length of an answer can't be counted.
+    #[error("line {line}: {why}")]
+    Count {
+        /// Counted from 1.
+        line: usize,
+        /// What counting said.
+        why: String,
+    },
+    /// A conversation without a question and an answer to it.
+    #[error("line {line} is a conversation without a question and its answer")]
+    NoExchange {
+        /// Counted from 1.
+        line: usize,
     },
     /// Neither the line nor the study says how much output is wanted.
     #[error("line {line} has no `output_tokens`, and there is no default")]
@@ -118,36 +134,83 @@ struct Raw {
     prompt: Option<String>,
     tokens: Option<Vec<u32>>,
     messages: Option<Vec<Message>>,
+    conversations: Option<Vec<Said>>,
     output_tokens: Option<u32>,
 }
 
-/// Parses records with one of `prompt`, `tokens`, `messages`, and `output_tokens` where the default doesn't apply.
+/// A turn of a conversation in the form of `ShareGPT`.
+#[derive(Deserialize)]
+struct Said {
+    from: String,
+    value: String,
+}
+
+/// The first question of a conversation, and its answer.
+fn exchange(conversation: &[Said]) -> Option<(&str, &str)> {
+    let is_question = |it: &Said| matches!(it.from.as_str(), "human" | "user");
+    let mut pairs = conversation.windows(2);
+    let pair = pairs.find(|it| is_question(&it[0]) && !is_question(&it[1]))?;
+    Some((&pair[0].value, &pair[1].value))
+}
+
+/// Parses records with one of `prompt`, `tokens`, `messages`, and `output_tokens` where the default doesn't apply; one
+/// a line, or all of them as one JSON array.
+///
+/// A record may be a conversation in the form of `ShareGPT` instead: its first question is asked, and where nothing else
+/// says how much output is wanted, it is as long as the answer, which `count` counts in tokens.
 ///
 /// ```
 /// use llem_core::workload::{Content, parse_dataset};
-/// let prompts = parse_dataset("{\"prompt\":\"Hello\",\"output_tokens\":8}\n", None).unwrap();
+/// let lines = "{\"prompt\":\"Hello\",\"output_tokens\":8}\n";
+/// let prompts = parse_dataset(lines, None, &mut |_| Err("no tokenizer".into())).unwrap();
 /// assert_eq!(prompts[0].content, Content::Text("Hello".into()));
 /// ```
-pub fn parse_dataset(lines: &str, output_tokens: Option<u32>) -> Result<Vec<Prompt>, DatasetError> {
-    records(lines)
-        .map(|(line, text)| {
-            let raw: Raw = serde_json::from_str(text)
-                .map_err(|source| DatasetError::Parse { line, source })?;
-            let contents = [
-                raw.prompt.map(Content::Text),
-                raw.tokens.map(Content::Tokens),
-                raw.messages.map(Content::Messages),
-            ];
-            let mut given: Vec<Content> = contents.into_iter().flatten().collect();
-            let content = match given.len() {
-                1 => given.swap_remove(0),
-                found => return Err(DatasetError::Content { line, found }),
-            };
-            let output_tokens =
-                raw.output_tokens.or(output_tokens).ok_or(DatasetError::NoOutput { line })?;
-            Ok(Prompt { content, output_tokens })
-        })
-        .collect()
+pub fn parse_dataset(
+    text: &str,
+    output_tokens: Option<u32>,
+    count: &mut dyn FnMut(&str) -> Result<u32, String>,
+) -> Result<Vec<Prompt>, DatasetError> {
+    let broken = |line| move |source| DatasetError::Parse { line, source };
+    let raw: Vec<(usize, Raw)> = if text.trim_start().starts_with('[') {
+        // An array has no lines of its own: the places of its records take their part.
+        let all: Vec<Raw> = serde_json::from_str(text).map_err(broken(1))?;
+        (1..).zip(all).collect()
+    } else {
+        let parse = |(line, it)| Ok((line, serde_json::from_str(it).map_err(broken(line))?));
+        records(text).map(parse).collect::<Result<_, _>>()?
+    };
+    raw.into_iter().map(|(line, raw)| prompt(raw, line, output_tokens, count)).collect()
+}
+
+fn prompt(
+    raw: Raw,
+    line: usize,
+    default: Option<u32>,
+    count: &mut dyn FnMut(&str) -> Result<u32, String>,
+) -> Result<Prompt, DatasetError> {
+    let mut output_tokens = raw.output_tokens.or(default);
+    let mut given: Vec<Content> = [
+        raw.prompt.map(Content::Text),
+        raw.tokens.map(Content::Tokens),
+        raw.messages.map(Content::Messages),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if let Some(conversation) = &raw.conversations {
+        let (question, answer) = exchange(conversation).ok_or(DatasetError::NoExchange { line })?;
+        if output_tokens.is_none() {
+            let counted = count(answer).map_err(|why| DatasetError::Count { line, why })?;
+            output_tokens = Some(counted.max(1));
+        }
+        given.push(Content::Text(question.to_owned()));
+    }
+    let content = match given.len() {
+        1 => given.swap_remove(0),
+        found => return Err(DatasetError::Content { line, found }),
+    };
+    let output_tokens = output_tokens.ok_or(DatasetError::NoOutput { line })?;
+    Ok(Prompt { content, output_tokens })
 }
 
 /// Parses a request trace: `offset_seconds`, `input_tokens` and `output_tokens` a line.
@@ -167,13 +230,38 @@ fn records(lines: &str) -> impl Iterator<Item = (usize, &str)> {
 mod tests {
     use super::*;
 
+    fn no_count(_: &str) -> Result<u32, String> {
+        Err("no tokenizer".to_owned())
+    }
+
+    #[test]
+    fn a_conversation_is_asked_its_first_question_for_as_long_as_its_answer() {
+        let array = r#"[
+            {"id":"a","conversations":[{"from":"system","value":"s"},{"from":"human","value":"why?"},
+                {"from":"gpt","value":"be cause"},{"from":"human","value":"oh"}]},
+            {"id":"b","conversations":[{"from":"human","value":"how?"},{"from":"gpt","value":"so"}],
+                "output_tokens":7}
+        ]"#;
+        let mut count = |text: &str| Ok(u32::try_from(text.split(' ').count()).unwrap());
+        let prompts = parse_dataset(array, None, &mut count).unwrap();
+        let text = |it: &str| Content::Text(it.to_owned());
+        assert_eq!(prompts[0], Prompt { content: text("why?"), output_tokens: 2 });
+        assert_eq!(prompts[1], Prompt { content: text("how?"), output_tokens: 7 });
+        let error = parse_dataset(array, None, &mut no_count).unwrap_err().to_string();
+        assert_eq!(error, "line 1: no tokenizer");
+        assert_eq!(parse_dataset(array, Some(5), &mut no_count).unwrap()[0].output_tokens, 5);
+        let silent = r#"{"conversations":[{"from":"gpt","value":"hello"}]}"#;
+        let error = parse_dataset(silent, None, &mut count).unwrap_err().to_string();
+        assert_eq!(error, "line 1 is a conversation without a question and its answer");
+    }
+
     #[test]
     fn records_of_all_three_forms_are_read_and_blank_lines_are_not() {
         let lines = r#"{"prompt":"a"}
 
 {"tokens":[1,2],"output_tokens":9,"source":"ignored"}
 {"messages":[{"role":"user","content":"hi"}]}"#;
-        let prompts = parse_dataset(lines, Some(4)).unwrap();
+        let prompts = parse_dataset(lines, Some(4), &mut no_count).unwrap();
         assert_eq!(prompts.len(), 3);
         assert_eq!(prompts[1], Prompt { content: Content::Tokens(vec![1, 2]), output_tokens: 9 });
         assert_eq!(prompts[2].output_tokens, 4);
@@ -185,11 +273,11 @@ mod tests {
             ("{\"prompt\":\"a\",\"output_tokens\":1}\nnonsense", "line 2 is no record"),
             (
                 "{\"output_tokens\":1}",
-                "line 1 must have exactly one of `prompt`, `tokens`, `messages`, found 0",
+                "line 1 must have exactly one of `prompt`, `tokens`, `messages`, `conversations`, found 0",
             ),
             ("{\"prompt\":\"a\"}", "line 1 has no `output_tokens`, and there is no default"),
         ] {
-            assert_eq!(parse_dataset(lines, None).unwrap_err().to_string(), message);
+            assert_eq!(parse_dataset(lines, None, &mut no_count).unwrap_err().to_string(), message);
         }
     }
 

@@ -13,11 +13,9 @@ use super::say;
 /// Seconds for one answer of the engine; streams are not bounded by it.
 const ANSWER_SECONDS: u64 = 120;
 
-/// Sockets of container engines, the first that is there.
-pub(super) fn socket() -> Option<PathBuf> {
-    let named = |name: &str| std::env::var(name).ok();
-    let named = named("DOCKER_HOST").or_else(|| named("CONTAINER_HOST"));
-    if let Some(path) = named.as_deref().and_then(|it| it.strip_prefix("unix://")) {
+/// The socket that the user names, else the first of a container engine that is there.
+pub(super) fn socket(named: Option<&str>) -> Option<PathBuf> {
+    if let Some(path) = named.and_then(|it| it.strip_prefix("unix://")) {
         return Some(PathBuf::from(path));
     }
     let rootless = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
@@ -30,19 +28,25 @@ pub(super) fn socket() -> Option<PathBuf> {
         .find(|it| it.exists())
 }
 
-/// Whether a container engine seems to be there.
-pub(super) fn has_socket() -> bool {
-    socket().is_some()
+/// The address that the user's environment names.
+fn named() -> Option<String> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|it| !it.is_empty());
+    variable("DOCKER_HOST").or_else(|| variable("CONTAINER_HOST"))
 }
 
-/// Whether there is a container engine to speak to.
-pub fn is_reachable() -> bool {
-    socket().is_some_and(|it| std::os::unix::net::UnixStream::connect(it).is_ok())
+/// Whether a container engine seems to be there.
+pub(super) fn has_socket() -> bool {
+    socket(named().as_deref()).is_some()
+}
+
+/// Whether there is a container engine to speak to, at this address or at one of the usual ones.
+pub fn is_reachable(named: Option<&str>) -> bool {
+    socket(named).is_some_and(|it| std::os::unix::net::UnixStream::connect(it).is_ok())
 }
 
 /// Connects, and agrees on a version of the API.
 pub(super) async fn connect() -> Result<Docker, String> {
-    let socket = socket().ok_or(
+    let socket = socket(named().as_deref()).ok_or(
         "no socket of Docker or Podman was found, and no `apptainer` on PATH; start one, or name it with \
          DOCKER_HOST=unix://PATH",
     )?;

@@ -33,9 +33,9 @@ pub enum ContainerEngine {
 }
 
 impl ContainerEngine {
-    /// Looks for one.
-    pub fn find() -> Self {
-        let Some(socket) = socket() else { return Self::Absent };
+    /// Looks for one at this address, or at the usual ones.
+    pub fn find(named: Option<&str>) -> Self {
+        let Some(socket) = socket(named) else { return Self::Absent };
         if let Err(error) = UnixStream::connect(&socket) {
             return Self::Refused { socket, error };
         }

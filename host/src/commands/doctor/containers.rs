@@ -5,12 +5,13 @@ use std::{fs, io::ErrorKind};
 use llem_launch::ContainerEngine;
 
 use super::Line;
+use crate::config;
 
 /// Where descriptions of devices for containers lie.
 const DEVICE_DIRECTORIES: &[&str] = &["/etc/cdi", "/var/run/cdi"];
 
 pub(super) fn find() -> ContainerEngine {
-    ContainerEngine::find()
+    ContainerEngine::find(config::container_engine().as_deref())
 }
 
 /// What was found; the GPU toolkit is missed only where there is a GPU.
@@ -74,6 +75,13 @@ mod tests {
         if !has_descriptions() {
             assert_eq!(lines(&ready(&["runc"]), true)[1].severity, Severity::Warning);
         }
+    }
+
+    #[test]
+    fn no_engine_is_a_note_since_engines_run_without() {
+        let line = &lines(&ContainerEngine::Absent, true)[0];
+        assert_eq!(line.severity, Severity::Note);
+        assert!(line.fix.as_ref().is_some_and(|it| it.contains("DOCKER_HOST")), "{line:?}");
     }
 
     #[test]

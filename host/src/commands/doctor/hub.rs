@@ -15,8 +15,11 @@ pub(super) fn lines() -> Vec<Line> {
     let mut lines = vec![token()];
     if std::env::var("HF_HUB_OFFLINE").is_ok_and(|it| !matches!(it.as_str(), "" | "0")) {
         lines.push(
-            Line::note("downloads", "HF_HUB_OFFLINE is set: only models that are on this machine run")
-                .fix("unset HF_HUB_OFFLINE"),
+            Line::note(
+                "downloads",
+                "HF_HUB_OFFLINE is set: only models that are on this machine run",
+            )
+            .fix("unset HF_HUB_OFFLINE"),
         );
     }
     if let Some(cache) = machine::hub_cache() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use llem_meter::{Gpus, Instruments, Level, MeterOptions};
 
 use super::Line;
+use crate::config;
 
 /// Long enough for one publication of every counter that is known.
 const GLANCE: Duration = Duration::from_millis(130);
@@ -19,7 +20,7 @@ pub(super) struct Found {
 }
 
 pub(super) fn gpus(measure: bool) -> Found {
-    let options = MeterOptions { cpu: false, ..MeterOptions::from_env() };
+    let options = MeterOptions { cpu: false, ..config::meter_options() };
     let (instruments, lines) = instruments(options, measure);
     let any = !instruments.devices().is_empty();
     let health = instruments.health().into_iter().map(Line::from);
@@ -27,7 +28,7 @@ pub(super) fn gpus(measure: bool) -> Found {
 }
 
 pub(super) fn processors(measure: bool) -> Vec<Line> {
-    let options = MeterOptions { gpus: Gpus::None, ..MeterOptions::from_env() };
+    let options = MeterOptions { gpus: Gpus::None, ..config::meter_options() };
     instruments(options, measure).1
 }
 

@@ -21,10 +21,10 @@ pub(super) fn lines() -> Vec<Line> {
 }
 
 fn configuration() -> Line {
-    match config::read() {
-        Ok(_) => Line::good("configuration", "it is read without error"),
+    match config::check() {
+        Ok(()) => Line::good("configuration", "it is read without error"),
         Err(failure) => Line::warning("configuration", failure.text())
-            .fix("mend the file; docs/measurement.md says what it can hold"),
+            .fix("mend the file; docs/configuration.md says what it can hold"),
     }
 }
 
@@ -36,7 +36,8 @@ fn disk() -> Line {
             let free = it.f_bavail.saturating_mul(it.f_frsize) >> 30;
             let message = format!("{free} GiB free in {here}");
             if free < LEAST_FREE_GIB {
-                Line::warning("disk", message).fix("free some space, or name another place with --results")
+                Line::warning("disk", message)
+                    .fix("free some space, or name another place with --results")
             } else {
                 Line::good("disk", message)
             }
@@ -49,14 +50,14 @@ fn cache() -> Line {
     let path = machine::cache_directory();
     let shown = path.display();
     match fs::create_dir_all(&path).and_then(|()| tempfile::tempfile_in(&path)) {
-        Ok(_) => Line::good("cache", format!("{shown} keeps {} compiled plugins", compiled(&path))),
+        Ok(_) => Line::good("cache", format!("{shown} keeps {} compiled plugins", kept(&path))),
         Err(error) => Line::warning("cache", format!("{shown} is not writable: {error}")).fix(
             "set LLEM_CACHE_DIR to a directory that is; without one, plugins are compiled at every start",
         ),
     }
 }
 
-fn compiled(cache: &Path) -> usize {
+fn kept(cache: &Path) -> usize {
     let entries = fs::read_dir(cache.join("cwasm")).into_iter().flatten().flatten();
     entries.filter(|it| it.path().extension().is_some_and(|it| it == "cwasm")).count()
 }

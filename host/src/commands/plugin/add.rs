@@ -13,7 +13,7 @@ use crate::{
     exit::ExitStatus,
     grants::{Book, Gate, permission_name},
     planning::broken,
-    plugins::{Fetched, Locked, Store, fetch},
+    plugins::{Fetched, Locked, Store, compiled_cache, fetch, registry},
 };
 
 /// Adds a component.
@@ -93,7 +93,7 @@ fn load(bytes: &[u8]) -> Result<Plugin, Failure> {
         .hint("`llem plugin test FILE` says more"));
     }
     let path = file.path().to_owned();
-    Plugin::load("component", Origin::File(path), bytes, &llem_plugin::Cache::from_env())
+    Plugin::load("component", Origin::File(path), bytes, &compiled_cache())
         .map_err(|it| Failure::new(ExitStatus::Usage, &it))
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn compile(path: &std::ffi::OsStr) -> std::process::ExitCode {
         .and_then(|()| setrlimit(Resource::As, limit(COMPILE_BYTES)))
         .and_then(|()| setrlimit(Resource::Core, limit(0)));
     let loaded = match limited {
-        Ok(()) => Registry::from_env().load(&path.to_string_lossy()).map_err(|it| it.to_string()),
+        Ok(()) => registry().load(&path.to_string_lossy()).map_err(|it| it.to_string()),
         Err(error) => Err(error.to_string()),
     };
     match loaded {

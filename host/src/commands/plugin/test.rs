@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use llem_conformance::{RULES, check, not_loaded};
-use llem_plugin::Registry;
 use serde_json::json;
 
 use crate::{
@@ -11,6 +10,7 @@ use crate::{
     commands::{output, output_json},
     diagnostics::{Failure, printable},
     exit::ExitStatus,
+    plugins::registry,
 };
 
 /// Checks a component, or lists the rules.
@@ -22,7 +22,7 @@ pub(crate) fn run(args: &PluginTestArgs) -> Result<ExitStatus, Failure> {
         let message = format!("no component at `{component}`");
         return Err(Failure::message(ExitStatus::Usage, message).hint("build the plugin first"));
     }
-    let report = match Registry::from_env().load(component) {
+    let report = match registry().load(component) {
         Ok(plugin) => check(&plugin),
         Err(error) => not_loaded(component, &error),
     };

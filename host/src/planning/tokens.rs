@@ -1,5 +1,5 @@
-//! Texts cut to a number of tokens with the model's own tokenizer, before any engine sees them: the same prompts for
-//! every engine.
+//! The model's own tokenizer: texts cut to a number of tokens, and answers counted, before any engine sees them. Every
+//! engine gets the same.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,11 @@ pub(super) fn truncate(
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     // A text has at least one byte for each token, so short texts need no tokenizer.
     let is_long = |it: &Prompt| matches!(&it.content, Content::Text(text) if text.len() > most);
-    let tokenizer = if prompts.iter().any(is_long) { Some(load(model)?) } else { None };
+    let tokenizer = if prompts.iter().any(is_long) {
+        Some(load(model, "`workload.input_tokens` cuts texts")?)
+    } else {
+        None
+    };
     for prompt in prompts {
         match &mut prompt.content {
             Content::Tokens(ids) => ids.truncate(most),
@@ -37,6 +41,19 @@ pub(super) fn truncate(
         }
     }
     Ok(())
+}
+
+/// Counts a text's tokens; the tokenizer is loaded with the first.
+pub(super) fn counter(model: &ResolvedModel) -> impl FnMut(&str) -> Result<u32, String> {
+    let mut loaded = None;
+    move |text| {
+        let tokenizer = match &loaded {
+            Some(tokenizer) => tokenizer,
+            None => loaded.insert(load(model, "the lengths of answers are counted")?),
+        };
+        let encoding = tokenizer.encode(text, false).map_err(|it| it.to_string())?;
+        Ok(u32::try_from(encoding.len()).unwrap_or(u32::MAX))
+    }
 }
 
 /// Shortens a text until it has at most `most` tokens, without those that the model adds around it.
@@ -56,10 +73,10 @@ fn cut(text: &mut String, most: usize, tokenizer: &Tokenizer) -> Result<(), Stri
     }
 }
 
-fn load(model: &ResolvedModel) -> Result<Tokenizer, String> {
+fn load(model: &ResolvedModel, purpose: &str) -> Result<Tokenizer, String> {
     let path = tokenizer_path(model).ok_or_else(|| {
         format!(
-            "`workload.input_tokens` cuts texts with the model's tokenizer, and `{}` has no `tokenizer.json` on this machine; leave the limit out, or name a directory that has one",
+            "{purpose} with the model's tokenizer, and `{}` has no `tokenizer.json` on this machine; name a directory that has one",
             model.reference.id
         )
     })?;
@@ -128,6 +145,14 @@ mod tests {
             Content::Tokens(vec![1, 2, 3]),
         ];
         assert_eq!(contents, expected);
+    }
+
+    #[test]
+    fn answers_are_counted_in_tokens_of_the_model() {
+        let directory = tempfile::tempdir().unwrap();
+        let model = model(directory.path(), true);
+        let mut count = counter(&model);
+        assert_eq!((count("one two  three"), count("")), (Ok(3), Ok(0)));
     }
 
     #[test]
