@@ -18,6 +18,8 @@ use crate::{
 const ENOUGH_TICKS: usize = 24;
 /// Observation that is too short to learn a period in; a counter that moves within it is alive.
 const GLANCE: Duration = Duration::from_millis(500);
+/// How long a glance becomes where nothing moves, so that a busy machine is not taken for a broken counter.
+const SECOND_LOOK_NS: u64 = 1_000_000_000;
 /// Shortest time between the begins of two reads, so that a fast counter is not read in a tight loop.
 const SHORTEST_STEP_NS: u64 = 500_000;
 
@@ -33,7 +35,8 @@ pub(crate) fn calibrate(
     let mut last: Option<(u64, u64)> = None;
     let mut state = CounterState::Stuck;
     let mut now = begin;
-    while now < end && mids.len() < ENOUGH_TICKS {
+    let second_end = if time < GLANCE { begin + SECOND_LOOK_NS } else { end };
+    while now < if mids.is_empty() { second_end } else { end } && mids.len() < ENOUGH_TICKS {
         let value = sensor.counter();
         let after = clock.now_ns();
         costs.push(after - now);
