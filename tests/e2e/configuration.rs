@@ -143,11 +143,17 @@ fn probes() -> BTreeMap<&'static str, (Probe, [&'static str; 2])> {
                 ["@/one", "@/two"],
             ),
         ),
-        ("host.cores", (|case| {
-            case.workspace().write("study.toml", &small_study(""));
-            let answer = case.run(&["run", "study.toml"]);
-            format!("{:?} {}", answer.code, answer.stderr.contains("no processor 4095"))
-        }, ["0", "4095"])),
+        (
+            "host.cores",
+            (
+                |case| {
+                    case.workspace().write("study.toml", &small_study(""));
+                    let answer = case.run(&["run", "study.toml"]);
+                    format!("{:?} {}", answer.code, answer.stderr.contains("no processor 4095"))
+                },
+                ["0", "4095"],
+            ),
+        ),
         (
             "instruments.nvml_library",
             (|case| case.doctor("nvml"), ["@/libnvidia-ml.so.1", "@/no.so"]),
