@@ -129,7 +129,7 @@ fn text(lines: &[Line]) -> String {
         if line.section != section {
             section = line.section;
             let gap = if text.is_empty() { "" } else { "\n" };
-            text += &format!("{gap}{section}\n");
+            text.extend([gap, section, "\n"]);
         }
         let severity = match line.severity {
             Severity::Good => "good",
@@ -137,9 +137,9 @@ fn text(lines: &[Line]) -> String {
             Severity::Warning => "warning",
         };
         let (subject, message) = (printable(&line.subject), printable(&line.message));
-        text += &format!("  {severity:<7}  {subject}: {message}\n");
+        text.extend([format!("  {severity:<7}  {subject}: {message}\n")]);
         if let Some(fix) = &line.fix {
-            text += &format!("           fix: {}\n", printable(fix));
+            text.extend([format!("           fix: {}\n", printable(fix))]);
         }
     }
     let warnings = lines.iter().filter(|it| it.severity == Severity::Warning).count();
