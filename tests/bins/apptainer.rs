@@ -17,28 +17,29 @@ const VALUES: [&str; 6] =
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let error = match arguments.first().map(String::as_str) {
-        Some("pull") => match pull(&arguments[1..]) {
-            Ok(()) => return ExitCode::SUCCESS,
-            Err(error) => error,
-        },
+    let done = match arguments.first().map(String::as_str) {
+        Some("pull") => pull(&arguments[1..]),
         Some("run") => run(&arguments[1..]),
-        _ => io::Error::other(format!("{arguments:?} is not simulated")),
+        _ => Err(io::Error::other(format!("{arguments:?} is not simulated"))),
     };
-    drop(writeln!(io::stderr(), "FATAL:   {error}"));
-    ExitCode::from(255)
+    done.unwrap_or_else(|error| {
+        drop(writeln!(io::stderr(), "FATAL:   {error}"));
+        ExitCode::from(255)
+    })
 }
 
 /// `pull FILE URI`: an image is a file that names what it was made of.
-fn pull(arguments: &[String]) -> io::Result<()> {
+fn pull(arguments: &[String]) -> io::Result<ExitCode> {
     match arguments {
-        [file, uri] if uri.starts_with("docker://llem-candle:") => fs::write(file, uri),
+        [file, uri] if uri.starts_with("docker://llem-candle:") => {
+            fs::write(file, uri).map(|()| ExitCode::SUCCESS)
+        }
         _ => Err(io::Error::other(format!("{arguments:?} can't be pulled"))),
     }
 }
 
-/// `run [options] IMAGE [arguments]`; comes back only with an error.
-fn run(arguments: &[String]) -> io::Error {
+/// `run [options] IMAGE [arguments]`.
+fn run(arguments: &[String]) -> io::Result<ExitCode> {
     let mut rest = arguments.iter();
     let mut mounts = Vec::new();
     let image = loop {
@@ -46,26 +47,24 @@ fn run(arguments: &[String]) -> io::Error {
             Some(flag) if FLAGS.contains(&flag) => (),
             Some(option) if VALUES.contains(&option) => {
                 let Some(value) = rest.next() else {
-                    return io::Error::other(format!("{option} needs a value"));
+                    return Err(io::Error::other(format!("{option} needs a value")));
                 };
                 match option {
                     "--workdir" if !Path::new(value).is_dir() => {
-                        return io::Error::other(format!("{value} is no directory"));
+                        return Err(io::Error::other(format!("{value} is no directory")));
                     }
                     "--mount" => mounts.push(mount(value)),
                     _ => (),
                 }
             }
             Some(option) if option.starts_with('-') => {
-                return io::Error::other(format!("unknown flag: {option}"));
+                return Err(io::Error::other(format!("unknown flag: {option}")));
             }
             Some(image) => break PathBuf::from(image),
-            None => return io::Error::other("no image"),
+            None => return Err(io::Error::other("no image")),
         }
     };
-    if let Err(error) = log(&image, arguments) {
-        return error;
-    }
+    log(&image, arguments)?;
     let inside = |text: &String| {
         mounts.iter().fold(text.clone(), |text, (source, target)| text.replace(target, source))
     };
@@ -73,30 +72,25 @@ fn run(arguments: &[String]) -> io::Error {
         let name = name.strip_prefix("APPTAINERENV_")?;
         Some((name.to_owned(), inside(&value)))
     });
-    let llem = match env::current_exe() {
-        Ok(own) => own.with_file_name("llem-under-test"),
-        Err(error) => return error,
-    };
+    let llem = env::current_exe()?.with_file_name("llem-under-test");
     let mut engine = Command::new(llem);
     engine.args(["engine", "candle"]).args(rest.map(inside)).env_clear().envs(variables);
     if !arguments.iter().any(|it| it == "none") {
-        return engine.exec();
+        return Err(engine.exec());
     }
-    match batch(&mut engine, inside) {
-        Ok(code) => std::process::exit(code),
-        Err(error) => error,
-    }
+    batch(&mut engine, inside)
 }
 
 /// A batch engine is told paths by its input as well.
-fn batch(engine: &mut Command, inside: impl Fn(&String) -> String) -> io::Result<i32> {
+fn batch(engine: &mut Command, inside: impl Fn(&String) -> String) -> io::Result<ExitCode> {
     let mut child = engine.stdin(Stdio::piped()).spawn()?;
     let mut input = child.stdin.take().ok_or_else(|| io::Error::other("no input"))?;
     for line in io::stdin().lines() {
         writeln!(input, "{}", inside(&line?))?;
     }
     drop(input);
-    Ok(child.wait()?.code().unwrap_or(255))
+    let code = child.wait()?.code().and_then(|it| u8::try_from(it).ok());
+    Ok(ExitCode::from(code.unwrap_or(255)))
 }
 
 /// Source and target of `type=bind,source=…,destination=…`.

@@ -108,17 +108,12 @@ fn probes() -> BTreeMap<&'static str, (Probe, [&'static str; 2])> {
         let start = notes.find("the load generator ran").unwrap_or(notes.len());
         notes[start..].chars().take(60).collect()
     };
+    let cache: Probe = |case| {
+        case.run(&["params", "candle"]);
+        case.there(["one", "two"])
+    };
     BTreeMap::from([
-        (
-            "cache.directory",
-            (
-                (|case| {
-                    case.run(&["params", "candle"]);
-                    case.there(["one", "two"])
-                }) as Probe,
-                ["@/one", "@/two"],
-            ),
-        ),
+        ("cache.directory", (cache, ["@/one", "@/two"])),
         (
             "cache.limit_gib",
             (

@@ -107,7 +107,7 @@ fn each_fault_of_a_gpu_is_found_and_a_healthy_one_has_none() {
         let instant = with(Faults { instant_watts: Some(1.0), ..no() });
         scope.spawn(|| check_gpu(&machine(fast), &["--measure"], &["one of them is wrong"]));
         scope.spawn(|| {
-            check_gpu(&machine(instant), &["--measure"], &["instant power makes no sense"])
+            check_gpu(&machine(instant), &["--measure"], &["instant power makes no sense"]);
         });
         scope.spawn(|| check_gpu(&machine(gpu()), &["--measure"], &[]));
     });

@@ -64,7 +64,7 @@ impl Trust {
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| refused(error.to_string()))?
-            .with_root_certificates(authorities.map_or_else(systems_roots, |it| roots(it))?)
+            .with_root_certificates(authorities.map_or_else(systems_roots, roots)?)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())

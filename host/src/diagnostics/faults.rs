@@ -14,7 +14,7 @@ use miette::{
 use super::{is_harmful, printable};
 
 /// All faults of one file, and its text.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Faults {
     problems: Vec<Problem>,
     text: String,

@@ -73,7 +73,8 @@ fn requests(record: &Record) -> RequestLog {
     let step = (window.end_ns - window.begin_ns) / 121;
     let request = |index: u64| {
         let scheduled = window.begin_ns + 1 + index * step;
-        let slow = 1.0 + 0.9 * drawn(&[index, 1]) + f64::from(u8::from(index % 40 == 0)) * 4.0;
+        let slow =
+            1.0 + 0.9 * drawn(&[index, 1]) + f64::from(u8::from(index.is_multiple_of(40))) * 4.0;
         let at = |milliseconds: f64| {
             scheduled
                 + u64::try_from(std::time::Duration::from_secs_f64(milliseconds / 1e3).as_nanos())

@@ -5,6 +5,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
+    fmt,
     io::{self, Read as _, Write as _},
     os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
     path::{Path, PathBuf},
@@ -199,7 +200,9 @@ fn hash_of(path: &Path) -> io::Result<String> {
     loop {
         let read = file.read(&mut buffer)?;
         if read == 0 {
-            return Ok(hash.finalize().iter().map(|it| format!("{it:02x}")).collect());
+            let digits = hash.finalize();
+            return Ok(fmt::from_fn(|f| digits.iter().try_for_each(|it| write!(f, "{it:02x}")))
+                .to_string());
         }
         hash.update(&buffer[..read]);
     }

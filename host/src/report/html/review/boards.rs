@@ -1,7 +1,7 @@
 //! The nodes and boards of a study that ran on several: which, how many trials each, and the intervals that hold for
 //! other boards of the kind.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{super::markup::Text, table};
 use crate::results::{Boards, ResultSet, Summary, column};
@@ -11,7 +11,7 @@ pub(super) fn of(results: &ResultSet, summary: &Summary) -> String {
     let mut text =
         String::from("<h2 id=\"boards\">Nodes and boards</h2>\n<div class=\"panel\"><ul>");
     for it in &boards.statements {
-        text.push_str(&format!("<li>{}</li>", Text(it)));
+        write!(text, "<li>{}</li>", Text(it)).expect("writing to a string does not fail");
     }
     text.push_str("</ul>");
     let mut counts: BTreeMap<(&str, String, &str), (u32, u32)> = BTreeMap::new();
