@@ -308,6 +308,7 @@ mod tests {
             has_input: false,
             shm_mib: None,
             memory_mib: None,
+            cores: Vec::new(),
             signal: "SIGTERM".into(),
             grace_ms: 1,
             step: "serve".into(),
