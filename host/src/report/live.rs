@@ -247,7 +247,7 @@ mod tests {
         // What is longest is cut, or left out.
         assert_eq!(
             lines(40),
-            ["█░░░░░░░ 1/6  batch… #2  measure 50 %", "▁▄█▁ ~12.5 W  398 tokens/s  45 °C"]
+            ["█░░░░░░░ 1/6  batc… #2  measure 50 %", "▁▄█▁ ~12.5 W  398 tokens/s  45 °C"]
         );
         for columns in 0..100_usize {
             let room = columns.saturating_sub(SPARE);
