@@ -164,7 +164,8 @@ fn width(text: &str) -> usize {
 
 /// A text, cut where it is longer than the room for it.
 pub(super) fn fit(text: &str, room: usize) -> String {
-    console::truncate_str(text, room, "…").into_owned()
+    let mark = if room == 0 { "" } else { "…" };
+    console::truncate_str(text, room, mark).into_owned()
 }
 
 fn f64_of(steps: usize) -> f64 {
