@@ -45,20 +45,14 @@ pub fn secret_variable(secret: &str) -> String {
 /// Variables that libraries need to find the machine's own parts.
 const KEPT: &[&str] = &["LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "CUDA_HOME"];
 
-/// What the attendant of a container needs of the host's own environment.
-const ATTENDANTS: &[&str] = &[
+/// What programs that start containers need of the user's environment: where caches are, how registries are reached.
+pub(crate) const CONTAINER_PROGRAMS: [&str; 14] = [
     "APPTAINER_CACHEDIR",
     "APPTAINER_CONFIGDIR",
     "APPTAINER_TMPDIR",
-    "CONTAINER_HOST",
-    "DOCKER_HOST",
     "HOME",
     "HTTPS_PROXY",
     "HTTP_PROXY",
-    "LLEM_CACHE_DIR",
-    "LLEM_CONTAINER_ENGINE",
-    "LLEM_CONTAINER_IMAGES",
-    "LLEM_CONTAINER_NETWORK",
     "NO_PROXY",
     "PATH",
     "SINGULARITY_CACHEDIR",
@@ -69,13 +63,24 @@ const ATTENDANTS: &[&str] = &[
     "no_proxy",
 ];
 
+/// What the attendant of a container needs beside that, to choose such a program or a socket.
+const ATTENDANTS: [&str; 6] = [
+    "CONTAINER_HOST",
+    "DOCKER_HOST",
+    "LLEM_CACHE_DIR",
+    "LLEM_CONTAINER_ENGINE",
+    "LLEM_CONTAINER_IMAGES",
+    "LLEM_CONTAINER_NETWORK",
+];
+
 /// The environment of a container's attendant: how to reach the engine, and the container's variables.
 pub(crate) fn of_attendant(
     variables: &BTreeMap<String, String>,
     host: &HostEnvironment,
 ) -> BTreeMap<String, OsString> {
-    let own = ATTENDANTS
+    let own = CONTAINER_PROGRAMS
         .iter()
+        .chain(&ATTENDANTS)
         .filter_map(|name| Some(((*name).to_owned(), OsString::from(host.variables.get(*name)?))));
     let inner = variables.iter().map(|(name, value)| (format!("{VARIABLE}{name}"), value.into()));
     own.chain(inner).collect()

@@ -111,7 +111,8 @@ pub(super) fn flag(text: &str) -> Option<bool> {
     }
 }
 
-pub(super) fn cores(text: &str) -> Option<Vec<usize>> {
+/// Numbers of processors between commas.
+pub(crate) fn cores(text: &str) -> Option<Vec<usize>> {
     let numbers = text.split(',').filter(|it| !it.trim().is_empty());
     numbers.map(|it| it.trim().parse().ok()).collect()
 }

@@ -2,7 +2,7 @@
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use crate::config::HOST_CORES;
+use crate::config::{HOST_CORES, cores};
 
 /// The processors that this process may use, divided.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(crate) fn divide() -> Result<Cores, String> {
 
 fn divided(text: &str, all: &[usize]) -> Result<Cores, String> {
     let listed = |it: &[usize]| it.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    let host = numbers(text)
+    let host = cores(text)
         .ok_or_else(|| format!("expected numbers of processors such as `0,1`, found `{text}`"))?;
     if let Some(missing) = host.iter().find(|it| !all.contains(it)) {
         return Err(format!("no processor {missing} among those of this process: {}", listed(all)));
@@ -42,22 +42,9 @@ fn divided(text: &str, all: &[usize]) -> Result<Cores, String> {
     Ok(Cores { host, engines })
 }
 
-/// Numbers between commas.
-fn numbers(text: &str) -> Option<Vec<usize>> {
-    let parts = text.split(',').filter(|it| !it.trim().is_empty());
-    parts.map(|it| it.trim().parse().ok()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_stand_between_commas() {
-        assert_eq!(numbers("0, 2"), Some(vec![0, 2]));
-        assert_eq!(numbers(""), Some(vec![]));
-        assert_eq!(numbers("0-3"), None);
-    }
 
     #[test]
     fn engines_get_what_the_host_does_not_keep() {

@@ -6,14 +6,14 @@
 use std::{
     ffi::{OsStr, OsString},
     fmt,
-    io::{self, Read as _, Write as _},
-    os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
+    io::{self, Read as _},
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
-use llem_core::backend::{ImageRef, Network};
+use llem_core::backend::Network;
 use rustix::process::{Pid, Signal, kill_process};
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep};
@@ -21,10 +21,11 @@ use tokio::time::{Instant, sleep};
 use super::{
     attend::{Ends, tell},
     client,
-    image::Image,
+    image::{self, Image},
     say,
     spec::{ADDRESS, Bind, Spec, State, VARIABLE},
 };
+use crate::{Programs, environment::CONTAINER_PROGRAMS};
 
 /// How often it is looked whether a program has ended.
 const LOOK: Duration = Duration::from_millis(50);
@@ -34,54 +35,25 @@ const GONE: Duration = Duration::from_secs(5);
 /// Programs with this command line, the first that is there.
 const PROGRAMS: [&str; 2] = ["apptainer", "singularity"];
 
-/// What the programs need of the user's environment: where caches are, how registries are reached. Nothing of it reaches
-/// the container.
-const PASSED: [&str; 14] = [
-    "APPTAINER_CACHEDIR",
-    "APPTAINER_CONFIGDIR",
-    "APPTAINER_TMPDIR",
-    "HOME",
-    "HTTPS_PROXY",
-    "HTTP_PROXY",
-    "NO_PROXY",
-    "PATH",
-    "SINGULARITY_CACHEDIR",
-    "SINGULARITY_TMPDIR",
-    "XDG_RUNTIME_DIR",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-];
-
 /// The program, where there is one.
 pub(super) fn find() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let directories: Vec<PathBuf> =
-        std::env::split_paths(&path).filter(|it| it.is_absolute()).collect();
-    let is_program = |it: &PathBuf| {
-        it.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
-    };
-    let places = PROGRAMS.iter().flat_map(|name| directories.iter().map(move |it| it.join(name)));
-    places.into_iter().find(is_program)
+    let programs = Programs::new(&[], Some(&std::env::var("PATH").ok()?));
+    PROGRAMS.iter().find_map(|it| programs.find(it).ok())
 }
 
 /// Prints what an image is, which is pulled if it is missing. Labels are not asked for: probes tell the engine's version.
 pub(super) async fn tell_image(program: &Path, wanted: &OsStr) -> Result<u8, String> {
-    let wanted: ImageRef = serde_json::from_slice(wanted.as_encoded_bytes())
-        .map_err(|it| format!("the image is not understood: {it}"))?;
+    let wanted = image::wanted(wanted)?;
     let mut ends = Ends::new().map_err(|it| it.to_string())?;
-    let (_, id) = image(program, &client::name(&wanted), &mut ends).await?;
-    let text = serde_json::to_string(&Image { id, engine_version: None });
-    let text = text.expect("an image has string keys only");
-    writeln!(io::stdout().lock(), "{text}").map_err(|it| it.to_string())?;
-    Ok(0)
+    let (_, id) = pulled(program, &client::name(&wanted), &mut ends).await?;
+    Image { id, engine_version: None }.print()
 }
 
 /// Runs a container and gives its exit code.
 pub(super) async fn attend(program: &Path, spec: &Spec) -> Result<u8, String> {
     let mut ends = Ends::new().map_err(|it| it.to_string())?;
     let name = client::name(&spec.image);
-    let (image, record) = image(program, &name, &mut ends).await?;
+    let (image, record) = pulled(program, &name, &mut ends).await?;
     let work = spec.state.with_file_name("container");
     std::fs::create_dir_all(&work).map_err(|it| format!("`{}`: {it}", work.display()))?;
     let mut command = bare(program);
@@ -112,10 +84,11 @@ pub(super) async fn attend(program: &Path, spec: &Spec) -> Result<u8, String> {
         .map_or(u8::MAX, |code| u8::try_from(code).unwrap_or(u8::MAX)))
 }
 
-/// The program with an environment of its own.
+/// The program with an environment of its own; nothing of it reaches the container.
 fn bare(program: &Path) -> Command {
     let mut command = Command::new(program);
-    let passed = PASSED.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
+    let passed =
+        CONTAINER_PROGRAMS.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
     command.env_clear().envs(passed);
     command
 }
@@ -157,7 +130,7 @@ fn send(child: &Child, signal: Signal) {
 }
 
 /// The image's file, pulled if it is missing, and what is to be recorded of it.
-async fn image(program: &Path, name: &str, ends: &mut Ends) -> Result<(PathBuf, String), String> {
+async fn pulled(program: &Path, name: &str, ends: &mut Ends) -> Result<(PathBuf, String), String> {
     let directory =
         images().ok_or("LLEM_CONTAINER_IMAGES, LLEM_CACHE_DIR or HOME has to be set")?;
     let failed = |path: &Path, it: io::Error| format!("`{}`: {it}", path.display());
@@ -284,6 +257,8 @@ fn variables(
 
 #[cfg(test)]
 mod tests {
+    use llem_core::backend::ImageRef;
+
     use super::*;
 
     fn spec() -> Spec {

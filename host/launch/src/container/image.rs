@@ -29,6 +29,21 @@ pub struct Image {
     pub engine_version: Option<String>,
 }
 
+impl Image {
+    /// Tells the host, on standard output; the attendant's part of [`find`].
+    pub(super) fn print(&self) -> Result<u8, String> {
+        let text = serde_json::to_string(self).expect("it is plain data");
+        writeln!(std::io::stdout().lock(), "{text}").map_err(|it| it.to_string())?;
+        Ok(0)
+    }
+}
+
+/// The image that the host asks for.
+pub(super) fn wanted(text: &OsStr) -> Result<ImageRef, String> {
+    serde_json::from_slice(text.as_encoded_bytes())
+        .map_err(|it| format!("the image is not understood: {it}"))
+}
+
 /// Why an image is not known.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
@@ -72,15 +87,11 @@ pub fn find(
     serde_json::from_slice(&output.stdout).map_err(|it| failed(it.into()))
 }
 
-/// Tells on standard output what an image is; the attendant's part of [`find`].
-pub(super) async fn tell(docker: &Docker, wanted: &OsStr) -> Result<u8, String> {
-    let wanted: ImageRef = serde_json::from_slice(wanted.as_encoded_bytes())
-        .map_err(|it| format!("no image: {it}"))?;
-    let (id, _) = client::image(docker, &wanted).await?;
+/// Tells what an image of the container engine is.
+pub(super) async fn tell(docker: &Docker, text: &OsStr) -> Result<u8, String> {
+    let (id, _) = client::image(docker, &wanted(text)?).await?;
     let facts = docker.inspect_image(&id).await.map_err(|it| it.to_string())?;
     let labels = facts.config.and_then(|it| it.labels).unwrap_or_default();
     let engine_version = labels.get(VERSION).filter(|it| it.len() <= 64).cloned();
-    let text = serde_json::to_string(&Image { id, engine_version }).expect("it is plain data");
-    writeln!(std::io::stdout().lock(), "{text}").map_err(|it| it.to_string())?;
-    Ok(0)
+    Image { id, engine_version }.print()
 }
