@@ -156,7 +156,7 @@ pub(crate) struct RunArgs {
     /// Backend to run: a name or the path of a `.wasm` component
     #[arg(long, value_name = "NAME|PATH")]
     pub(crate) plugin: Option<String>,
-    /// Permission of a backend that is not part of llem, as the error names it (can be repeated)
+    /// Permission of a backend that is not part of llem, or to set GPUs, as the error names it (can be repeated)
     #[arg(long, value_name = "PERMISSION")]
     pub(crate) allow: Vec<String>,
     /// Directory below which results are written; default: as configured, else `results`
@@ -438,7 +438,7 @@ pub(crate) struct RerunArgs {
     /// Backend to run: a name or the path of a `.wasm` component; default: the name that the results have
     #[arg(long, value_name = "NAME|PATH")]
     pub(crate) plugin: Option<String>,
-    /// Permission of a backend that is not part of llem, as the error names it (can be repeated)
+    /// Permission of a backend that is not part of llem, or to set GPUs, as the error names it (can be repeated)
     #[arg(long, value_name = "PERMISSION")]
     pub(crate) allow: Vec<String>,
     /// Directory below which results are written; default: as configured, else `results`

@@ -12,6 +12,7 @@ mod config;
 mod diagnostics;
 mod engines;
 mod exit;
+mod gpus;
 mod grants;
 mod locks;
 mod machine;
@@ -48,6 +49,7 @@ pub fn main_with(instruments: Discover<'_>) -> ExitCode {
     // Supervisor and engines take another program's arguments as they are, so they are not clap's.
     match rest.first().and_then(|it| it.to_str()) {
         Some("supervise") => return llem_launch::supervise(rest.into_iter().skip(1)),
+        Some("guard") => return gpus::guard(rest.into_iter().skip(1)),
         Some("compile") if rest.len() == 2 => return commands::plugin::compile(&rest[1]),
         Some("container") => return llem_launch::attend(rest.into_iter().skip(1)),
         Some("engine") => return engines::main(rest.into_iter().skip(1)),

@@ -45,10 +45,21 @@ pub(crate) enum LockError {
 
 /// Locks all of these GPUs or none.
 pub(crate) fn try_lock(gpus: &[String]) -> Result<Locked, LockError> {
+    try_lock_in(&directory(), gpus)
+}
+
+/// The directory that all studies of the machine share.
+pub(crate) fn directory() -> PathBuf {
     let named = config::LOCK_DIRECTORY.path();
     let shared = DIRECTORIES.iter().map(Path::new).find(|it| it.is_dir());
-    let directory = named.unwrap_or_else(|| shared.unwrap_or(Path::new("/tmp")).join("llem"));
-    try_lock_in(&directory, gpus)
+    named.unwrap_or_else(|| shared.unwrap_or(Path::new("/tmp")).join("llem"))
+}
+
+/// The file of a GPU with this ending, whatever its name contains.
+pub(crate) fn file_of(directory: &Path, gpu: &str, ending: &str) -> PathBuf {
+    let plain: String =
+        gpu.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+    directory.join(format!("{plain}.{ending}"))
 }
 
 /// Locks all of these GPUs, and waits for those that others use, holding none of them meanwhile.
@@ -84,12 +95,8 @@ fn try_lock_in(directory: &Path, gpus: &[String]) -> Result<Locked, LockError> {
     names.dedup();
     let mut files = Vec::new();
     for gpu in names {
-        let plain: String = gpu
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
-            .collect();
-        let path = directory.join(format!("{plain}.lock"));
-        let file = open(directory, &path).map_err(|source| LockError::Io {
+        let path = file_of(directory, gpu, "lock");
+        let file = open(directory, &path, OFlags::RDONLY).map_err(|source| LockError::Io {
             gpu: gpu.clone(),
             path: path.clone(),
             source,
@@ -103,8 +110,8 @@ fn try_lock_in(directory: &Path, gpus: &[String]) -> Result<Locked, LockError> {
     Ok(Locked { _files: files })
 }
 
-/// Opens a lock that anybody may have made. Reading is enough to lock, so nobody has to be able to write it.
-fn open(directory: &Path, path: &Path) -> io::Result<File> {
+/// Opens a lock that anybody may have made. Reading is enough to lock, so nobody else has to be able to write it.
+pub(crate) fn open(directory: &Path, path: &Path, access: OFlags) -> io::Result<File> {
     match std::fs::DirBuilder::new().mode(0o777).create(directory) {
         // As in /tmp: everybody makes files, nobody removes those of others. The mask may have taken bits away.
         Ok(()) => std::fs::set_permissions(directory, Permissions::from_mode(0o1777))?,
@@ -115,12 +122,12 @@ fn open(directory: &Path, path: &Path) -> io::Result<File> {
         return Err(io::Error::new(ErrorKind::NotADirectory, "somebody put something else there"));
     }
     let existing = || {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         rustix::fs::open(path, flags, Mode::empty()).map(File::from).map_err(io::Error::from)
     };
     match existing() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            match OpenOptions::new().write(true).create_new(true).open(path) {
+            match OpenOptions::new().read(true).write(true).create_new(true).open(path) {
                 Ok(file) => {
                     file.set_permissions(Permissions::from_mode(0o644))?;
                     Ok(file)

@@ -15,6 +15,7 @@ mod energy_faults;
 mod facts;
 mod failure;
 mod fake;
+mod gpus;
 mod grants;
 mod h100;
 mod isolation;

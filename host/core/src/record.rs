@@ -4,9 +4,11 @@
 //! window, and what must be known to judge it. Absent is null with a reason, never 0.
 
 mod figures;
+mod gpu;
 mod outcome;
 
 pub use figures::{Figure, figure, figure_of, figures, primary_scope, window_figures};
+pub use gpu::{GpuSetting, PowerLimitSetting, SmClockSetting};
 
 use std::{collections::BTreeMap, fmt};
 
@@ -65,6 +67,9 @@ pub struct Record {
     pub outcome: Outcome,
     /// What is known of the engine.
     pub engine: EngineReport,
+    /// How its GPUs were set, one entry each; empty where the experiment sets none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpu_settings: Vec<GpuSetting>,
     /// What a reader must know.
     pub warnings: Vec<String>,
 }

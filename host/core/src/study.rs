@@ -36,8 +36,8 @@ pub use json_schema::json_schema;
 pub use parse::parse;
 pub use problem::{Problem, nearest};
 pub use settings::{
-    Baseline, Limits, MeasureSettings, Model, Order, Repeats, Rest, SearchSettings, Slo, Source,
-    Traffic, Warmup, Workload,
+    Baseline, GpuSettings, Limits, MeasureSettings, Model, Order, Repeats, Rest, SearchSettings,
+    Slo, Source, Traffic, Warmup, Workload,
 };
 
 pub use write::{Init, init, resolved};

@@ -37,6 +37,7 @@
 
 mod calibrate;
 mod clock;
+mod control;
 mod cpu;
 mod discover;
 mod finding;
@@ -56,6 +57,7 @@ mod simulated;
 mod store;
 
 pub use clock::{Clock, GUARD, now_ns};
+pub use control::{Control, ControlError};
 pub use discover::Instruments;
 pub use finding::{Finding, Level};
 pub use occupied::Occupied;

@@ -9,5 +9,5 @@ mod library;
 mod select;
 
 pub(crate) use gpu::Gpu;
-pub(crate) use library::{Library, LibraryError};
+pub(crate) use library::{Handle, Library, LibraryError};
 pub(crate) use select::{Chosen, select};

@@ -154,6 +154,7 @@ mod tests {
             site: None,
             outcome: Outcome::Failed(failure),
             engine: EngineReport::default(),
+            gpu_settings: Vec::new(),
             warnings: Vec::new(),
         }
     }

@@ -26,6 +26,7 @@ use crate::{
     config,
     diagnostics::{Failure, note},
     exit::ExitStatus,
+    gpus,
     grants::Gate,
     locks::{self, LockError},
     machine::{self, Cores, Machine},
@@ -172,7 +173,9 @@ fn carry_out(
     let mut say = |error: &LockError| note(&format!("waiting: {error}"));
     let _gpus = locks::wait(&machine::gpu_ids(&devices), &|| cancel.is_wanted(), &mut say)
         .map_err(|it| Failure::new(ExitStatus::Environment, &it))?;
+    gpus::put_back(&machine::gpu_ids(&devices), &mut |it| note(&it));
     let bench = Bench {
+        gpus: gpus::prepare(&planned.expansion.experiments, &devices, allow)?,
         instruments,
         settings: &settings,
         cancel: &cancel,

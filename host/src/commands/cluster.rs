@@ -15,6 +15,7 @@ use crate::{
     config,
     diagnostics::Failure,
     exit::ExitStatus,
+    gpus,
     grants::Gate,
     machine::{Cores, Machine},
     planning::{self, Backends},
@@ -29,6 +30,7 @@ pub(super) fn submit(args: &RunArgs, settings: ExecutorSettings) -> Result<ExitS
     if planned.expansion.experiments.is_empty() {
         return Err(run::nothing_to_run(&planned));
     }
+    gpus::permitted(&planned.expansion.experiments, &args.allow)?;
     let found = if args.cluster.dry_run { Ok(Slurm::imagined()) } else { Slurm::find() };
     let executor = found.map_err(|it| missing(&it))?;
     let options = Options {

@@ -10,6 +10,7 @@ use crate::{
     cli::PlanArgs,
     diagnostics::{Failure, printable},
     exit::ExitStatus,
+    gpus,
     grants::Gate,
     machine,
     planning::{self, Backends, Planned},
@@ -131,6 +132,11 @@ fn text(planned: &Planned, launch: &[(String, LaunchPlan)]) -> String {
     out.push_str(&listed_skipped(expansion));
     for note in planned.notes().into_iter().chain(planned.undecided()) {
         say(&mut out, format_args!("# note: {}", printable(&note)));
+    }
+    if let Some(permissions) = gpus::needed(&expansion.experiments) {
+        let flags =
+            "the study sets GPUs of the machine that it runs on, which `llem run` must be allowed";
+        say(&mut out, format_args!("# note: {flags}: {permissions}"));
     }
     for (label, plan) in launch {
         say(&mut out, format_args!("\n# launch of {}", printable(label)));

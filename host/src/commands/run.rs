@@ -20,6 +20,7 @@ use crate::{
     config,
     diagnostics::{Failure, note},
     exit::ExitStatus,
+    gpus,
     grants::Gate,
     locks::{self, LockError},
     machine::{self, Machine},
@@ -92,6 +93,8 @@ pub(super) fn here(
     // Held until the last record is written.
     let _gpus = lock_gpus(&machine::gpu_ids(&devices), args.wait, &cancel)?;
     sweep();
+    gpus::put_back(&machine::gpu_ids(&devices), &mut |it| note(&it));
+    let settable = gpus::prepare(&planned.expansion.experiments, &devices, &args.allow)?;
     let (_, mut results, earlier) = open(args, &planned, args.retry_failed)?;
     describe(&results, &planned, &settings).map_err(|it| unusable(&it))?;
     results
@@ -117,6 +120,7 @@ pub(super) fn here(
         cache: machine::cache_directory(),
         site: machine::site(&devices),
         artefact_limit: machine::artefact_limit(),
+        gpus: settable,
     };
     let finished =
         runner::run(&planned, &mut results, &earlier, &bench, &mut |event| reporter(&event))

@@ -351,6 +351,7 @@ impl Planned {
             model,
             settings: (*experiment.workload).clone(),
             traffic: experiment.traffic.as_deref().cloned(),
+            gpu: experiment.gpu,
             slo: self.study.slo().map(objective),
             measure: (*experiment.measure).clone(),
             seed,

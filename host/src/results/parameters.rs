@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use llem_core::{
     backend::{Mode, Value},
-    study::{Expansion, Experiment, Source, Traffic},
+    study::{Expansion, Experiment, GpuSettings, Source, Traffic},
 };
 
 /// A setting that takes more than one value in a study.
@@ -113,7 +113,7 @@ fn settings(plan: &Expansion, experiment: &Experiment) -> Vec<(String, Setting)>
     found
 }
 
-/// Model, workload and traffic of an experiment that stands by itself.
+/// Model, workload, traffic and settings of GPUs of an experiment that stands by itself.
 fn of_study(experiment: &Experiment) -> Vec<(String, Setting)> {
     let text = |label: &str| Setting { label: label.to_owned(), number: None };
     let number = |value: f64| Setting { label: value.to_string(), number: Some(value) };
@@ -137,6 +137,10 @@ fn of_study(experiment: &Experiment) -> Vec<(String, Setting)> {
             | Traffic::Ramp { rate, .. },
         ) => found.push(("traffic.rate".to_owned(), number(*rate))),
         Some(_) | None => (),
+    }
+    let GpuSettings { power_limit, sm_clock } = experiment.gpu;
+    for (name, value) in [("gpu.power_limit", power_limit), ("gpu.sm_clock", sm_clock)] {
+        found.extend(value.map(|it| (name.to_owned(), number(f64::from(it.get())))));
     }
     found
 }

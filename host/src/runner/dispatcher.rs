@@ -113,6 +113,9 @@ pub(crate) fn run(
             emit(Event::Warning { message });
         }
     }
+    for message in bench.gpus.release() {
+        emit(Event::Warning { message });
+    }
     let mut finished = state.finished;
     finished.left = count(state.left());
     finished.interrupted = bench.cancel.is_wanted();
@@ -350,6 +353,7 @@ fn not_runnable(
         site: Some(site),
         outcome: Outcome::Failed(fault.into_record(None, &LogSummary::default())),
         engine: EngineReport::default(),
+        gpu_settings: Vec::new(),
         warnings: Vec::new(),
     };
     TrialResult { record, series: Vec::new(), requests: None, observed: Observed::default() }

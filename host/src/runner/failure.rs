@@ -115,6 +115,9 @@ impl Fault {
 /// Kind of a trial that the user stopped.
 pub(crate) const CANCELLED: &str = "cancelled";
 
+/// Kind of a trial whose GPUs were not as its experiment sets them.
+pub(crate) const GPU_SETTING: &str = "gpu-setting";
+
 /// Kind of a trial whose time was up.
 pub(crate) const TIMEOUT: &str = "timeout";
 

@@ -9,11 +9,15 @@ use std::{
 use llem_core::{
     account::Basis,
     backend::{Config, Context, LaunchPlan, Mode, Observation, Role, Value},
-    energy::{Series, Settings},
+    energy::{Series, Settings, Window},
     event::{Event, Phase},
     latency::{RequestLog, Slo},
-    record::{EngineReport, FORMAT, Measured, Outcome, Record, Site, TrialId},
-    study::{Baseline as Wanted, MeasureSettings, Traffic, Workload as WorkloadSettings},
+    record::{
+        EngineReport, FORMAT, GpuSetting, Measured, Outcome, Record, Site, TrialId, WindowRecord,
+    },
+    study::{
+        Baseline as Wanted, GpuSettings, MeasureSettings, Traffic, Workload as WorkloadSettings,
+    },
     units::Watts,
     workload::Workload,
 };
@@ -23,11 +27,11 @@ use llem_meter::{Instruments, Occupied, Recording};
 use super::{
     Cancel, drive,
     engine::{Engine, Whose},
-    failure::{CANCELLED, Fault, TIMEOUT},
+    failure::{CANCELLED, Fault, GPU_SETTING, TIMEOUT},
     observe::Observed,
     shared::Kept,
 };
-use crate::{models::ResolvedModel, planning::Backend};
+use crate::{gpus::Gpus, models::ResolvedModel, planning::Backend};
 
 /// Everything that one trial needs to know.
 #[derive(Clone, Debug)]
@@ -48,6 +52,7 @@ pub(crate) struct Trial {
     pub(crate) settings: WorkloadSettings,
     pub(crate) workload: Workload,
     pub(crate) traffic: Option<Traffic>,
+    pub(crate) gpu: GpuSettings,
     pub(crate) slo: Option<Slo>,
     pub(crate) measure: MeasureSettings,
     pub(crate) seed: u64,
@@ -79,6 +84,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) artefact_limit: u64,
     /// This machine and its boards.
     pub(crate) site: Site,
+    /// GPUs that experiments may set.
+    pub(crate) gpus: Gpus,
 }
 
 impl Bench<'_> {
@@ -127,6 +134,11 @@ pub(super) fn run(
     warnings.extend(strangers(&before));
     let started_at = jiff::Timestamp::now().to_string();
     let clock = Instant::now();
+    // Before anything is recorded, and before an engine tunes itself to what it finds.
+    let (mut gpu_settings, not_set) = match set_gpus(trial, bench) {
+        Ok(set) => (set, None),
+        Err(fault) => (Vec::new(), Some(fault)),
+    };
     let recording = bench.instruments.start_with(trial.gpus());
     let mut attempt = Attempt {
         trial,
@@ -140,8 +152,16 @@ pub(super) fn run(
         observed: Observed::default(),
         warnings,
     };
-    let (outcome, engine) = attempt.run(running, before, kept, keep);
-    let Attempt { recording, series, requests, mut observed, warnings, .. } = attempt;
+    let (outcome, engine) = match not_set {
+        None => attempt.run(running, before, kept, keep),
+        Some(fault) => {
+            drop(running);
+            let failure = fault.into_record(None, &LogSummary::default());
+            (Outcome::Failed(failure), EngineReport::default())
+        }
+    };
+    let Attempt { recording, series, requests, mut observed, mut warnings, .. } = attempt;
+    let outcome = judged(outcome, &mut gpu_settings, series.as_deref(), &mut warnings);
     let record = Record {
         format: FORMAT,
         trial: trial.id.clone(),
@@ -152,6 +172,7 @@ pub(super) fn run(
         site: Some(bench.site(trial.block)),
         outcome,
         engine,
+        gpu_settings,
         warnings,
     };
     let record = masked(record, &Secrets::new(trial.backend.environment.host.secrets.values()));
@@ -160,6 +181,45 @@ pub(super) fn run(
         observed.align(&series, log);
     }
     TrialResult { record, series, requests, observed }
+}
+
+/// Sets the engine's GPUs as the experiment asks.
+fn set_gpus(trial: &Trial, bench: &Bench<'_>) -> Result<Vec<GpuSetting>, Fault> {
+    if !trial.gpu.is_empty() && trial.launch.attach().is_some() {
+        let why =
+            "`gpu.*` is for engines that llem starts: which GPUs a running one uses is unknown";
+        return Err(Fault::new(Phase::Load, GPU_SETTING, why)
+            .hint("take `gpu.*` out of the study, or let llem start the engine"));
+    }
+    let set = bench.gpus.set(trial.gpu, trial.gpus());
+    set.map_err(|it| {
+        Fault::new(Phase::Load, GPU_SETTING, it)
+            .hint("`nvidia-smi -q -d POWER,CLOCK` shows what holds; nothing is set any more")
+    })
+}
+
+/// The outcome, unless a GPU was not what it had been set to while it was measured.
+fn judged(
+    outcome: Outcome,
+    settings: &mut [GpuSetting],
+    series: Option<&[Series]>,
+    warnings: &mut Vec<String>,
+) -> Outcome {
+    let Outcome::Completed(measured) = &outcome else { return outcome };
+    let window = |it: &WindowRecord| Window { begin_ns: it.begin_ns, end_ns: it.end_ns };
+    let windows: Vec<Window> = measured.windows.iter().map(window).collect();
+    let mut failure = None;
+    for setting in settings {
+        match setting.judge(series.unwrap_or_default(), &windows) {
+            Ok(remark) => warnings.extend(remark),
+            Err(why) => failure = failure.or(Some(why)),
+        }
+    }
+    let Some(why) = failure else { return outcome };
+    let fault = Fault::new(Phase::Window, GPU_SETTING, why).hint(
+        "something else sets this GPU as well, or limits it: see `nvidia-smi -q -d POWER,CLOCK`",
+    );
+    Outcome::Failed(fault.into_record(None, &LogSummary::default()))
 }
 
 /// Memory that a driver keeps for itself stays below this.

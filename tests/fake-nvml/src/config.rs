@@ -2,6 +2,8 @@
 //!
 //! Times in a description count from the origin: when the library was configured, unless it says else.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Profile, Replay};
@@ -22,6 +24,9 @@ pub struct Config {
     pub gpus: Vec<GpuConfig>,
     /// Seconds by which the wall clock steps, and when.
     pub wall_step: Option<(f64, f64)>,
+    /// File that keeps what clients set, for all processes and beyond them, as a driver does; absent: each loaded copy
+    /// keeps its own.
+    pub settings: Option<PathBuf>,
 }
 
 /// Whose time passes.
@@ -59,8 +64,10 @@ pub struct GpuConfig {
     pub read_point: f64,
     /// Seed of jitter and read times.
     pub seed: u64,
-    /// Power limit in force, in watts.
+    /// Power limit in force as long as nobody sets another, in watts.
     pub limit_watts: f64,
+    /// Least power limit that can be set, in watts.
+    pub lowest_limit_watts: f64,
     /// The vendor's power limit, in watts.
     pub default_limit_watts: f64,
     /// Share of time under the power limit, 0 to 1, over time.
@@ -111,6 +118,20 @@ pub struct Faults {
     pub no_average: bool,
     /// It has no violation counters by policy, only by field.
     pub no_violation_status: bool,
+    /// Nothing of it may be set by this user.
+    pub settings_denied: bool,
+    /// Its power limit can't be set.
+    pub no_power_limit: bool,
+    /// Its clocks can't be locked.
+    pub no_locked_clocks: bool,
+    /// A power limit is taken and rounded up to a multiple of this, in watts.
+    pub limit_step_watts: Option<f64>,
+    /// Settings are taken without an effect.
+    pub settings_ignored: bool,
+    /// From then on another limit of the machine holds, in watts.
+    pub lower_limit_at: Option<(f64, f64)>,
+    /// Under load its SM clock stays below a locked one by this, in MHz.
+    pub clock_shortfall_megahertz: u32,
 }
 
 impl Default for Config {
@@ -122,6 +143,7 @@ impl Default for Config {
             init_code: 0,
             gpus: vec![GpuConfig::default()],
             wall_step: None,
+            settings: None,
         }
     }
 }
@@ -140,6 +162,7 @@ impl Default for GpuConfig {
             read_point: 0.5,
             seed: 0,
             limit_watts: 700.0,
+            lowest_limit_watts: 200.0,
             default_limit_watts: 700.0,
             power_limited: Profile::constant(0.0),
             thermally_limited: Profile::constant(0.0),

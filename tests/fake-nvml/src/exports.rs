@@ -13,7 +13,7 @@ use std::{
 use nvml_wrapper_sys::bindings as sys;
 
 use crate::{
-    GpuConfig, Time,
+    GpuConfig, Settings, Time,
     gpu::{SAMPLES_KEPT, small, whole},
     state::{self, State},
 };
@@ -61,6 +61,72 @@ fn on_gpu<T>(
         }
         run(gpu, at)
     })
+}
+
+/// The same with what clients have set on it.
+fn on_set_gpu<T>(
+    device: Device,
+    run: impl FnOnce(&GpuConfig, Settings, f64) -> Result<T, u32>,
+) -> Result<T, u32> {
+    let uuid = on_gpu(device, |gpu, _| Ok(gpu.uuid.clone()))?;
+    let settings = state::with(|state| state.settings(&uuid));
+    on_gpu(device, |gpu, at| run(gpu, settings, at))
+}
+
+/// Sets something, unless the GPU's faults are against it.
+fn set(
+    device: Device,
+    allowed: impl FnOnce(&GpuConfig) -> Result<(), u32>,
+    change: impl FnOnce(&GpuConfig, &mut Settings),
+) -> u32 {
+    let wanted = on_gpu(device, |gpu, _| {
+        if gpu.faults.settings_denied {
+            return Err(NO_PERMISSION);
+        }
+        allowed(gpu).map(|()| gpu.clone())
+    });
+    code(wanted.map(|gpu| {
+        state::with(|state| {
+            state.set(&gpu.uuid, |settings| {
+                settings.calls += 1;
+                if !gpu.faults.settings_ignored {
+                    change(&gpu, settings);
+                }
+            });
+        });
+    }))
+}
+
+/// Power limit in milliwatts: what was set, else what the configuration says.
+fn limit(gpu: &GpuConfig, settings: Settings) -> c_uint {
+    settings.limit_milliwatts.unwrap_or_else(|| small(gpu.limit_watts * 1e3))
+}
+
+/// The SM clocks that an H100 has, from the highest in steps of 15 MHz.
+fn sm_clocks() -> impl Iterator<Item = c_uint> {
+    (0..118).map(|step| 1980 - 15 * step)
+}
+
+/// Writes a list, or how long it is where there is too little room.
+fn put_list(
+    count: *mut c_uint,
+    out: *mut c_uint,
+    list: impl ExactSizeIterator<Item = c_uint>,
+) -> Result<(), u32> {
+    if count.is_null() {
+        return Err(INVALID_ARGUMENT);
+    }
+    // SAFETY: the C interface requires an initialised count.
+    let room = usize::try_from(unsafe { count.read() }).unwrap_or(0);
+    put(count, c_uint::try_from(list.len()).unwrap_or(0))?;
+    if list.len() > room {
+        return Err(INSUFFICIENT_SIZE);
+    }
+    for (place, item) in list.enumerate() {
+        // SAFETY: there is room for as many as the caller counted, and `place` is below that.
+        unsafe { out.add(place).write(item) };
+    }
+    Ok(())
 }
 
 /// Writes through a caller's pointer.
@@ -202,20 +268,70 @@ export! {
         value(device, out, |_, _| Ok(clock(kind)))
     }
     fn nvmlDeviceGetClockInfo(device: Device, kind: c_uint, out: *mut c_uint) {
-        value(device, out, |_, _| Ok(clock(kind)))
+        code(on_set_gpu(device, |gpu, settings, _| Ok(clock_now(gpu, settings, kind)))
+            .and_then(|clock| put(out, clock)))
     }
     fn nvmlDeviceGetEnforcedPowerLimit(device: Device, out: *mut c_uint) {
-        value(device, out, |gpu, _| Ok(small(gpu.limit_watts * 1e3)))
+        let limit = on_set_gpu(device, |gpu, settings, at| {
+            let lower = gpu.faults.lower_limit_at.filter(|(from, _)| at >= *from);
+            Ok(limit(gpu, settings).min(lower.map_or(c_uint::MAX, |(_, watts)| small(watts * 1e3))))
+        });
+        code(limit.and_then(|limit| put(out, limit)))
     }
     fn nvmlDeviceGetPowerManagementLimit(device: Device, out: *mut c_uint) {
-        value(device, out, |gpu, _| Ok(small(gpu.limit_watts * 1e3)))
+        let limit = on_set_gpu(device, |gpu, settings, _| Ok(limit(gpu, settings)));
+        code(limit.and_then(|limit| put(out, limit)))
+    }
+    fn nvmlDeviceSetPowerManagementLimit(device: Device, milliwatts: c_uint) {
+        set(
+            device,
+            |gpu| {
+                let range = small(gpu.lowest_limit_watts * 1e3)..=small(gpu.default_limit_watts * 1e3);
+                match (gpu.faults.no_power_limit, range.contains(&milliwatts)) {
+                    (true, _) => Err(NOT_SUPPORTED),
+                    (false, true) => Ok(()),
+                    (false, false) => Err(INVALID_ARGUMENT),
+                }
+            },
+            |gpu, settings| {
+                let step = small(gpu.faults.limit_step_watts.unwrap_or(0.0) * 1e3).max(1);
+                settings.limit_milliwatts = Some(milliwatts.div_ceil(step) * step);
+            },
+        )
+    }
+    fn nvmlDeviceSetGpuLockedClocks(device: Device, low: c_uint, high: c_uint) {
+        let can = |gpu: &GpuConfig| match (gpu.faults.no_locked_clocks, low <= high) {
+            (true, _) => Err(NOT_SUPPORTED),
+            (false, true) => Ok(()),
+            (false, false) => Err(INVALID_ARGUMENT),
+        };
+        set(device, can, |_, settings| settings.locked_megahertz = Some((low, high)))
+    }
+    fn nvmlDeviceResetGpuLockedClocks(device: Device) {
+        let can = |gpu: &GpuConfig| if gpu.faults.no_locked_clocks { Err(NOT_SUPPORTED) } else { Ok(()) };
+        set(device, can, |_, settings| settings.locked_megahertz = None)
+    }
+    fn nvmlDeviceGetSupportedMemoryClocks(device: Device, count: *mut c_uint, out: *mut c_uint) {
+        code(on_gpu(device, |_, _| Ok(())).and_then(|()| put_list(count, out, [2619, 1593].into_iter())))
+    }
+    fn nvmlDeviceGetSupportedGraphicsClocks(
+        device: Device,
+        memory: c_uint,
+        count: *mut c_uint,
+        out: *mut c_uint,
+    ) {
+        let known = |_: &GpuConfig, _| if memory == 2619 { Ok(()) } else { Err(NOT_FOUND) };
+        code(on_gpu(device, known).and_then(|()| put_list(count, out, sm_clocks().collect::<Vec<_>>().into_iter())))
     }
     fn nvmlDeviceGetPowerManagementDefaultLimit(device: Device, out: *mut c_uint) {
         value(device, out, |gpu, _| Ok(small(gpu.default_limit_watts * 1e3)))
     }
     fn nvmlDeviceGetPowerManagementLimitConstraints(device: Device, low: *mut c_uint, high: *mut c_uint) {
-        let most = on_gpu(device, |gpu, _| Ok(small(gpu.default_limit_watts * 1e3)));
-        code(most.and_then(|most| put(low, 200_000).and_then(|()| put(high, most))))
+        let range = on_gpu(device, |gpu, _| match gpu.faults.no_power_limit {
+            true => Err(NOT_SUPPORTED),
+            false => Ok((small(gpu.lowest_limit_watts * 1e3), small(gpu.default_limit_watts * 1e3))),
+        });
+        code(range.and_then(|(least, most)| put(low, least).and_then(|()| put(high, most))))
     }
 
     fn nvmlDeviceGetTotalEnergyConsumption(device: Device, out: *mut c_ulonglong) {
@@ -395,6 +511,16 @@ fn average(gpu: &GpuConfig, at: f64) -> Result<c_uint, u32> {
 
 fn clock(kind: c_uint) -> c_uint {
     if kind == 2 { 2619 } else { 1980 }
+}
+
+/// The clock in force: a locked one, or what is left of it under load.
+fn clock_now(gpu: &GpuConfig, settings: Settings, kind: c_uint) -> c_uint {
+    match (kind, settings.locked_megahertz) {
+        (0 | 1, Some((low, high))) => {
+            clock(kind).clamp(low, high).saturating_sub(gpu.faults.clock_shortfall_megahertz)
+        }
+        _ => clock(kind),
+    }
 }
 
 fn reasons(gpu: &GpuConfig, at: f64) -> u64 {

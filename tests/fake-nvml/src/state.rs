@@ -3,6 +3,7 @@
 //! One per loaded copy of the library.
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -11,7 +12,7 @@ use std::{
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::{Config, GpuConfig, Time};
+use crate::{Config, GpuConfig, Settings, Time};
 
 /// Where virtual time begins, in nanoseconds.
 const VIRTUAL_BEGIN: u64 = 1_000_000_000_000;
@@ -28,6 +29,8 @@ pub(crate) struct State {
     virtual_ns: u64,
     pub(crate) reads: u64,
     file: Option<(PathBuf, Option<SystemTime>)>,
+    /// What clients set, where no file keeps it.
+    own_settings: BTreeMap<String, Settings>,
 }
 
 /// The state, configured by the environment if nobody did so before.
@@ -52,7 +55,14 @@ impl State {
             Time::Virtual => VIRTUAL_BEGIN,
         };
         let origin_ns = config.origin_ns.unwrap_or(begin);
-        Self { config, origin_ns, virtual_ns: VIRTUAL_BEGIN, reads: 0, file: None }
+        Self {
+            config,
+            origin_ns,
+            virtual_ns: VIRTUAL_BEGIN,
+            reads: 0,
+            file: None,
+            own_settings: BTreeMap::new(),
+        }
     }
 
     fn from_environment() -> Self {
@@ -119,6 +129,20 @@ impl State {
         let distance =
             std::time::Duration::from_nanos(at_ns.abs_diff(self.origin_ns)).as_secs_f64();
         if at_ns < self.origin_ns { -distance } else { distance }
+    }
+
+    /// What clients have set on a GPU.
+    pub(crate) fn settings(&self, uuid: &str) -> Settings {
+        let kept = self.config.settings.as_ref().map(|it| Settings::read(it));
+        kept.as_ref().unwrap_or(&self.own_settings).get(uuid).copied().unwrap_or_default()
+    }
+
+    /// Sets something on a GPU.
+    pub(crate) fn set(&mut self, uuid: &str, change: impl FnOnce(&mut Settings)) {
+        match &self.config.settings {
+            Some(path) => Settings::change(path, uuid, change),
+            None => change(self.own_settings.entry(uuid.to_owned()).or_default()),
+        }
     }
 
     pub(crate) fn gpu(&self, index: usize) -> Option<&GpuConfig> {

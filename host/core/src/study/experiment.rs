@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-use super::settings::{MeasureSettings, Model, Traffic, Workload};
+use super::settings::{GpuSettings, MeasureSettings, Model, Traffic, Workload};
 use crate::backend::{Config, Mode, Path, Value};
 
 /// Identity of an experiment: the same for every way of writing the same configuration, on every machine.
@@ -161,10 +161,12 @@ pub struct Experiment {
     pub workload: Arc<Workload>,
     /// How requests arrive; none: offline.
     pub traffic: Option<Arc<Traffic>>,
+    /// How the engine's GPUs are set.
+    pub gpu: GpuSettings,
     /// How it is measured.
     pub measure: Arc<MeasureSettings>,
-    /// Equal for experiments that one running engine can serve: same plugin, mode, model and settings of the phases
-    /// before requests. [`NEVER_SHARED`] where every trial needs a fresh one.
+    /// Equal for experiments that one running engine can serve: same plugin, mode, model, settings of GPUs and settings of
+    /// the phases before requests. [`NEVER_SHARED`] where every trial needs a fresh one.
     pub engine_key: u64,
     /// Its level of each factor of its plugin, none for an explicit experiment.
     pub levels: Option<Box<[u32]>>,
@@ -187,6 +189,8 @@ struct Wire {
     model: Model,
     workload: Workload,
     traffic: Option<Traffic>,
+    #[serde(default, skip_serializing_if = "GpuSettings::is_empty")]
+    gpu: GpuSettings,
     measure: MeasureSettings,
     engine_key: String,
     levels: Option<Vec<u32>>,
@@ -203,6 +207,7 @@ impl From<Experiment> for Wire {
             model: (*it.model).clone(),
             workload: (*it.workload).clone(),
             traffic: it.traffic.as_deref().cloned(),
+            gpu: it.gpu,
             measure: (*it.measure).clone(),
             engine_key: format!("{:016x}", it.engine_key),
             levels: it.levels.map(Into::into),
@@ -221,6 +226,7 @@ impl From<Wire> for Experiment {
             model: Arc::new(it.model),
             workload: Arc::new(it.workload),
             traffic: it.traffic.map(Arc::new),
+            gpu: it.gpu,
             measure: Arc::new(it.measure),
             engine_key: u64::from_str_radix(&it.engine_key, 16).unwrap_or(0),
             levels: it.levels.map(Into::into),

@@ -144,6 +144,18 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("traffic.rate_end", Kind::Positive, None, "Requests per second at the end of a ramp."),
     key("traffic.over", Kind::Duration, None, "How long a ramp takes."),
+    key(
+        "gpu.power_limit",
+        Kind::Count(1, 100_000),
+        None,
+        "Power limit of the engine's GPUs in watts, set for the trial; needs `--allow gpu:power_limit`.",
+    ),
+    key(
+        "gpu.sm_clock",
+        Kind::Count(1, 100_000),
+        None,
+        "SM clock of the engine's GPUs in MHz, locked for the trial; needs `--allow gpu:sm_clock`.",
+    ),
     key("slo.time_to_first_token", Kind::Duration, None, "Bound on the time to first token."),
     key("slo.time_per_output_token", Kind::Duration, None, "Bound on the time per output token."),
     key("slo.inter_token_latency", Kind::Duration, None, "Bound on the gaps between tokens."),
@@ -283,7 +295,7 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 /// The tables whose keys may be swept.
-pub(super) const SWEEPABLE: [&str; 3] = ["model", "workload", "traffic"];
+pub(super) const SWEEPABLE: [&str; 4] = ["model", "workload", "traffic", "gpu"];
 
 /// The key at a path.
 pub(super) fn find(path: &str) -> Option<&'static Key> {

@@ -16,12 +16,13 @@ use crate::backend::{Runner, Value};
 
 mod vary;
 
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 15] = [
     "name",
     "seed",
     "model",
     "workload",
     "traffic",
+    "gpu",
     "slo",
     "search",
     "measure",
@@ -81,8 +82,8 @@ impl Parser<'_> {
         for entry in entries {
             match entry.key.as_str() {
                 "name" | "seed" => self.key(&entry.key, &entry.key_span, &entry.node),
-                "model" | "workload" | "traffic" | "slo" | "search" | "measure" | "limits"
-                | "executor" => self.table(entry),
+                "model" | "workload" | "traffic" | "gpu" | "slo" | "search" | "measure"
+                | "limits" | "executor" => self.table(entry),
                 "plugin" | "sweep" | "exclude" | "experiment" => {}
                 other => {
                     let fault = Fault::new(format!(
@@ -324,7 +325,7 @@ impl Parser<'_> {
         }
         if rest.is_empty() || !rest.contains('.') || TABLES.contains(&head) {
             let fault = Fault::new(format!(
-                "`{path}` can't be swept: expected `model.*`, `workload.*`, `traffic.*` or `PLUGIN.section.name`"
+                "`{path}` can't be swept: expected `model.*`, `workload.*`, `traffic.*`, `gpu.*` or `PLUGIN.section.name`"
             ));
             self.fault(key_span, fault);
             return None;

@@ -150,6 +150,27 @@ impl Traffic {
     }
 }
 
+/// How the engine's GPUs are set for a trial; what is absent is left as it is.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(deny_unknown_fields)]
+pub struct GpuSettings {
+    /// Power limit of each in watts.
+    #[serde(default, rename = "power_limit_watts", skip_serializing_if = "Option::is_none")]
+    pub power_limit: Option<NonZeroU32>,
+    /// SM clock of each in MHz.
+    #[serde(default, rename = "sm_clock_megahertz", skip_serializing_if = "Option::is_none")]
+    pub sm_clock: Option<NonZeroU32>,
+}
+
+impl GpuSettings {
+    /// Whether everything is left as it is.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Bounds that requests are judged by, after the fact.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Slo {
@@ -491,6 +512,13 @@ pub(super) fn traffic(values: &Values<'_>, table: bool) -> Result<Option<Traffic
         }
     }
     Ok(Some(traffic))
+}
+
+pub(super) fn gpu(values: &Values<'_>) -> GpuSettings {
+    GpuSettings {
+        power_limit: values.count("gpu.power_limit"),
+        sm_clock: values.count("gpu.sm_clock"),
+    }
 }
 
 pub(super) fn slo(values: &Values<'_>) -> Option<Slo> {

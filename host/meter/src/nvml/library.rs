@@ -70,6 +70,8 @@ macro_rules! call {
     };
 }
 
+mod settings;
+
 fn check(code: u32) -> Result<(), Fault> {
     match code {
         SUCCESS => Ok(()),

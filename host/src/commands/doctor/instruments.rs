@@ -5,7 +5,7 @@ use std::time::Duration;
 use llem_meter::{Gpus, Instruments, Level, MeterOptions};
 
 use super::Line;
-use crate::config;
+use crate::{config, gpus, machine};
 
 /// Long enough for one publication of every counter that is known.
 const GLANCE: Duration = Duration::from_millis(130);
@@ -24,7 +24,15 @@ pub(super) fn gpus(measure: bool) -> Found {
     let (instruments, lines) = instruments(options, measure);
     let any = !instruments.devices().is_empty();
     let health = instruments.health().into_iter().map(Line::from);
-    Found { lines: lines.into_iter().chain(health).collect(), any }
+    let left = machine::gpu_ids(&instruments.devices()).into_iter().filter_map(left);
+    Found { lines: lines.into_iter().chain(health).chain(left).collect(), any }
+}
+
+/// What a study that was killed has left set.
+fn left(gpu: String) -> Option<Line> {
+    let by_hand = gpus::left(&gpu)?.by_hand(&gpu);
+    let message = "a study that was killed has left its settings on it";
+    Some(Line::warning(&gpu, message).fix(format!("{by_hand}   # or any `llem run` on this GPU")))
 }
 
 pub(super) fn processors(measure: bool) -> Vec<Line> {

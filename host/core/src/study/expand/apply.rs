@@ -384,7 +384,8 @@ impl Run<'_> {
             let workload = settings::workload(&values)?;
             let traffic = settings::traffic(&values, self.study.traffic_table)?;
             settings::sessions(&workload, traffic.as_ref())?;
-            Ok(Part::new(&space.plugin.id, model, workload, traffic, &self.study.measure))
+            let gpu = settings::gpu(&values);
+            Ok(Part::new(&space.plugin.id, model, workload, traffic, gpu, &self.study.measure))
         });
         let part = made
             .map(|part| {

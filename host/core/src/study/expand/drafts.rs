@@ -10,7 +10,8 @@ use super::{
         Experiment, ExperimentId, Settings, Study,
         experiment::{NEVER_SHARED, Table, compact, first_word},
         settings::{
-            Baseline, MeasureSettings, Model, SearchSettings, Source, Traffic, Warmup, Workload,
+            Baseline, GpuSettings, MeasureSettings, Model, SearchSettings, Source, Traffic, Warmup,
+            Workload,
         },
     },
     Expansion, Factor, Merged, Skipped,
@@ -37,6 +38,7 @@ pub(super) struct Part {
     model: Arc<Model>,
     workload: Arc<Workload>,
     traffic: Option<Arc<Traffic>>,
+    gpu: GpuSettings,
     /// What goes into the identity.
     identity: Vec<u8>,
     /// What goes into the engine's key; none where no engine may be shared.
@@ -60,6 +62,7 @@ impl Part {
         model: Model,
         workload: Workload,
         traffic: Option<Traffic>,
+        gpu: GpuSettings,
         measure: &MeasureSettings,
     ) -> Self {
         let mode = if traffic.is_some() { Mode::Server } else { Mode::Offline };
@@ -72,7 +75,7 @@ impl Part {
             baseline: measure.baseline,
             search: measure.search.filter(|_| server),
         };
-        let identity = serde_json::to_vec(&(
+        let mut identity = serde_json::to_vec(&(
             "llem-experiment/1",
             plugin,
             mode,
@@ -83,13 +86,22 @@ impl Part {
         ))
         .expect("settings serialise");
         // Recorded prompts come again in every trial: a running engine would answer them from its prefix cache.
-        let engine = (workload.source == Source::Synthetic)
+        let mut engine = (workload.source == Source::Synthetic)
             .then(|| serde_json::to_vec(&(plugin, mode, &model)).expect("settings serialise"));
+        // Nothing is added where nothing is set, so that such experiments keep their identity. An engine is not shared
+        // between settings of its GPUs: what it tunes when it loads, and its idle power, are those of the first.
+        if !gpu.is_empty() {
+            let set = serde_json::to_vec(&gpu).expect("settings serialise");
+            for key in [Some(&mut identity), engine.as_mut()].into_iter().flatten() {
+                key.extend(&set);
+            }
+        }
         Self {
             mode,
             model: Arc::new(model),
             workload: Arc::new(workload),
             traffic: traffic.map(Arc::new),
+            gpu,
             identity,
             engine,
         }
@@ -200,6 +212,7 @@ impl Drafts {
                 model: Arc::clone(&part.model),
                 workload: Arc::clone(&part.workload),
                 traffic: part.traffic.clone(),
+                gpu: part.gpu,
                 measure: Arc::clone(&self.measure),
                 engine_key: draft.engine_key,
                 levels: draft.origin.levels,

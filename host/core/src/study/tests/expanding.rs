@@ -343,6 +343,7 @@ fn identity_is_that_of_the_meaning() {
         "engine.seqs = 8\nengine.eager = true\n[workload]\nrequests = 511",
         "engine.seqs = 8\nengine.eager = true\n[traffic]\nconcurrency = 1",
         "engine.seqs = 8\nengine.eager = true\n[measure]\nbaseline = \"none\"",
+        "engine.seqs = 8\nengine.eager = true\n[gpu]\npower_limit = 300",
     ] {
         assert_ne!(alpha_plan(other).experiments[0].id, base, "{other}");
     }
@@ -369,6 +370,31 @@ fn only_settings_before_requests_decide_the_engine() {
     keys.sort_unstable();
     keys.dedup();
     assert_eq!((expansion.experiments.len(), keys.len()), (8, 2));
+}
+
+#[test]
+fn settings_of_gpus_are_axes_and_need_an_engine_each() {
+    let expansion = alpha_plan(
+        "[gpu]\nsm_clock = 1410\n[sweep]\n\"gpu.power_limit\" = { linear = [300, 700], points = 3 }\n\"traffic.concurrency\" = [1, 2]",
+    );
+    let set: Vec<(u32, u32)> = expansion
+        .experiments
+        .iter()
+        .map(|it| (it.gpu.power_limit.unwrap().get(), it.gpu.sm_clock.unwrap().get()))
+        .collect();
+    assert_eq!(set, [300, 300, 500, 500, 700, 700].map(|it| (it, 1410)));
+    let keys: std::collections::BTreeSet<u64> =
+        expansion.experiments.iter().map(|it| it.engine_key).collect();
+    assert_eq!(keys.len(), 3, "loads share an engine, limits do not");
+    assert_eq!(expansion.factors[0].numbers, Some(vec![300.0, 500.0, 700.0]));
+
+    let explicit = alpha_plan(
+        "[[experiment]]\n[[experiment]]\n\"gpu.power_limit\" = 300\n[[experiment]]\n\"gpu.power_limit\" = 400\n[[exclude]]\nwhen = 'gpu.power_limit > 350'",
+    );
+    assert_eq!(explicit.experiments.len(), 2);
+    let wire = serde_json::to_string(&explicit.experiments[1]).unwrap();
+    assert!(wire.contains("\"gpu\":{\"power_limit_watts\":300}"), "{wire}");
+    assert!(!serde_json::to_string(&explicit.experiments[0]).unwrap().contains("\"gpu\""));
 }
 
 #[test]

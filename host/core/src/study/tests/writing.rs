@@ -41,6 +41,17 @@ fn a_resolved_study_marks_what_was_defaulted() {
 }
 
 #[test]
+fn settings_of_gpus_are_written_as_they_were_read() {
+    let text = "model.id = \"m\"\n[gpu]\nsm_clock = 1410\n[plugin.alpha]\n[sweep]\n\"gpu.power_limit\" = [300, 400]\n";
+    let written = resolved(&parse(text, "study.toml").unwrap(), &schemas());
+    assert!(written.contains("[gpu]\nsm_clock = 1410"), "{written}");
+    assert_eq!(ids(text), ids(&written), "{written}");
+    let schema = json_schema(&schemas());
+    assert_eq!(schema["properties"]["gpu"]["properties"]["power_limit"]["type"], "integer");
+    assert!(schema["properties"]["sweep"]["properties"]["gpu.sm_clock"].is_object());
+}
+
+#[test]
 fn a_new_study_plans_without_error() {
     let mut schema = alpha();
     schema.parameters[0].suggested =

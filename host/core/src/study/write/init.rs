@@ -27,7 +27,7 @@ pub fn init(what: &Init<'_>) -> String {
         "# A line that begins with `# key =` shows a default or an example; remove the `#` to change it.".to_owned(),
         format!("name = {}", quoted(what.name)),
     ];
-    for table in ["", "model", "workload", "traffic", "slo", "search", "measure", "limits"] {
+    for table in ["", "model", "workload", "traffic", "gpu", "slo", "search", "measure", "limits"] {
         if !table.is_empty() {
             // A `[traffic]` table would make it a study of a server.
             let comment = if table == "traffic" {
@@ -64,6 +64,8 @@ fn example(path: &str) -> &'static str {
         "traffic.concurrency" => "16",
         "traffic.rate" | "traffic.rate_end" => "4.0",
         "traffic.over" => "\"60s\"",
+        "gpu.power_limit" => "300",
+        "gpu.sm_clock" => "1410",
         "slo.time_to_first_token" => "\"500ms\"",
         "slo.time_per_output_token" | "slo.inter_token_latency" => "\"50ms\"",
         "slo.request_latency" => "\"10s\"",

@@ -24,8 +24,9 @@ pub fn resolved(study: &Study, schemas: &BTreeMap<String, Schema>) -> String {
         text.push('\n');
     };
     line(format!("name = {}", quoted(&study.name)));
-    let tables =
-        ["", "model", "workload", "traffic", "slo", "search", "measure", "limits", "executor"];
+    let tables = [
+        "", "model", "workload", "traffic", "gpu", "slo", "search", "measure", "limits", "executor",
+    ];
     for table in tables {
         let lines = table_lines(study, table);
         if table.is_empty() {

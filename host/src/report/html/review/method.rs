@@ -1,6 +1,6 @@
 //! How the study was run and its figures computed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, num::NonZeroU32};
 
 use llem_core::{
     study::{Baseline, Repeats, Rest, Warmup},
@@ -98,7 +98,7 @@ pub(super) fn of(results: &ResultSet, summary: &Summary) -> String {
 /// The most values of one setting that stand in the table.
 const MOST: usize = 20;
 
-/// Model, workload and traffic, with all values that they take.
+/// Model, workload, traffic and settings of GPUs, with all values that they take.
 fn workloads(results: &ResultSet) -> Vec<Vec<String>> {
     let mut values: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     let mut add = |name: &'static str, value: String| {
@@ -116,6 +116,11 @@ fn workloads(results: &ResultSet) -> Vec<Vec<String>> {
         add("output tokens", length(it.workload.output_tokens.as_ref()));
         add("shared prefix, tokens", it.workload.shared_prefix_tokens.to_string());
         add("turns of a session", it.workload.turns.to_string());
+        let gpu = |value: Option<NonZeroU32>, unit: &str| {
+            value.map_or_else(|| "as it was".to_owned(), |it| format!("{it} {unit}"))
+        };
+        add("power limit of GPUs", gpu(it.gpu.power_limit, "W"));
+        add("SM clock of GPUs", gpu(it.gpu.sm_clock, "MHz"));
         add("traffic", it.traffic.as_deref().map_or_else(|| "offline".to_owned(), words));
     }
     values.into_iter().map(|(name, values)| vec![name.to_owned(), values.join("; ")]).collect()
