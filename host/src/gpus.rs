@@ -71,28 +71,30 @@ impl Gpus {
         }
         let failed = self.set(GpuSettings::default(), &[]).err();
         *self.guard.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        failed.map(|it| format!("GPUs are not what they were: {it}")).into_iter().collect()
+        failed.map(|it| still_set(&self.all, &it)).into_iter().collect()
     }
 }
 
 /// Puts back what dead studies have left set on GPUs that are this study's now; says what it did.
 pub(crate) fn put_back(gpus: &[String], say: &mut dyn FnMut(String)) {
-    let left: Vec<String> = gpus.iter().filter(|it| left(it).is_some()).cloned().collect();
+    let left: Vec<String> = gpus.iter().filter(|it| kept::marked(it).is_some()).cloned().collect();
     if left.is_empty() {
         return;
     }
-    let which = left.join(", ");
-    // A guard begins by doing just that.
+    // A guard begins by doing just that, and waits for one that is about to be done.
     match Running::start(&left) {
         Ok(_) => say(format!(
-            "a study that was killed had left settings on {which}; they are what they were before it"
+            "a study that was killed had left settings on {}; they are what they were before it",
+            left.join(", ")
         )),
-        Err(error) => {
-            let by_hand = left.iter().filter_map(|gpu| Some(kept::left(gpu)?.by_hand(gpu)));
-            let by_hand = by_hand.collect::<Vec<_>>().join(" && ");
-            say(format!(
-                "a study that was killed has left settings on {which}, which can't be put back: {error}; by hand: {by_hand}"
-            ));
-        }
+        Err(error) => say(still_set(&left, &error.to_string())),
     }
+}
+
+fn still_set(gpus: &[String], why: &str) -> String {
+    let by_hand = gpus.iter().filter_map(|gpu| Some(kept::marked(gpu)?.by_hand(gpu)));
+    format!(
+        "settings of GPUs are still in force and can't be put back: {why}; by hand: {}",
+        by_hand.collect::<Vec<_>>().join(" && ")
+    )
 }

@@ -12,7 +12,7 @@ use std::{
 use llem_fake_nvml::{Config, Faults, GpuConfig, Settings};
 use llem_tests::{Answer, processes_with};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{energy::Bench, small_study};
 
@@ -31,10 +31,16 @@ impl Machine {
     fn new(gpus: Vec<GpuConfig>) -> Self {
         let bench = Bench::with(&Config::default());
         let file = bench.workspace.path().join("set.json");
-        let config = Config { gpus, settings: Some(file.clone()), ..Config::default() };
-        bench.workspace.write("gpus.json", &serde_json::to_string(&config).expect("plain data"));
         bench.workspace.write("none.toml", "");
-        Self { bench, file }
+        let machine = Self { bench, file };
+        machine.configure(gpus);
+        machine
+    }
+
+    fn configure(&self, gpus: Vec<GpuConfig>) {
+        let config = Config { gpus, settings: Some(self.file.clone()), ..Config::default() };
+        let text = serde_json::to_string(&config).expect("plain data");
+        self.bench.workspace.write("gpus.json", &text);
     }
 
     fn of(faults: Faults) -> Self {
@@ -108,10 +114,6 @@ fn limited(further: &str) -> String {
     small_study(&format!("[gpu]\npower_limit = 300\n{further}"))
 }
 
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
-}
-
 #[test]
 fn a_swept_power_limit_is_set_read_back_recorded_and_put_back() {
     let other = GpuConfig { uuid: OTHER.to_owned(), limit_watts: 650.0, ..GpuConfig::default() };
@@ -145,10 +147,9 @@ fn a_swept_power_limit_is_set_read_back_recorded_and_put_back() {
             .zip([(UUID, 700.0), (OTHER, 650.0)])
         {
             assert_eq!(setting["gpu"], gpu);
-            let limit = &setting["power_limit"];
-            let told =
-                ["asked_watts", "in_force_watts", "before_watts"].map(|it| number(&limit[it]));
-            assert_eq!(told, [watts, watts, before], "{setting:#}");
+            let expected =
+                json!({"asked_watts": watts, "in_force_watts": watts, "before_watts": before});
+            assert_eq!(setting["power_limit"], expected, "{setting:#}");
             assert_eq!(setting["sm_clock"]["observed_megahertz"], 1410, "{setting:#}");
         }
     }
@@ -295,6 +296,16 @@ fn a_study_that_is_killed_with_its_guard_is_cleaned_up_after_by_the_next() {
     assert!(fix.contains(&format!("sudo nvidia-smi -i {UUID} -pl 700")), "{fix}");
     assert!(fix.contains("-rgc"), "{fix}");
 
+    // Who may not put it back is told how somebody else does.
+    let denied = Faults { settings_denied: true, ..Faults::default() };
+    machine.configure(vec![GpuConfig { faults: denied, ..GpuConfig::default() }]);
+    let refused = machine.run(&limited(""), &[]);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    let by_hand = format!("can't be put back: this user may not change {UUID}; by hand: sudo");
+    assert!(refused.stderr.contains(&by_hand), "{}", refused.stderr);
+    machine.wait(Duration::ZERO, Some(300), Some(1410));
+    machine.configure(vec![GpuConfig::default()]);
+
     // Any study on the GPU, without being allowed anything.
     let next = machine.run(&small_study(""), &[]);
     assert_eq!(next.code, Some(0), "{}", next.stderr);
@@ -313,12 +324,9 @@ fn a_guard_that_is_killed_is_followed_by_another() {
     machine.kill_guard();
     assert_eq!(child.wait().expect("it is ours").code(), Some(0));
     let records = machine.bench.workspace.records();
-    let before: Vec<f64> = records
-        .iter()
-        .map(|it| number(&it["gpu_settings"][0]["power_limit"]["before_watts"]))
-        .collect();
+    let before = records.iter().map(|it| &it["gpu_settings"][0]["power_limit"]["before_watts"]);
     // Not 300 W, which the second guard found.
-    assert_eq!(before, [700.0, 700.0]);
+    assert_eq!(before.collect::<Vec<_>>(), [&json!(700.0); 2]);
     machine.wait(Duration::ZERO, Some(700), None);
 }
 

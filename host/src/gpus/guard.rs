@@ -116,11 +116,10 @@ impl Guard {
 
     /// Puts everything back.
     fn restore(&mut self) -> Result<(), String> {
-        let failed = self.0.iter_mut().filter_map(|board| {
-            let error = board.kept.restore(&board.control).err()?;
-            let by_hand = board.kept.before.by_hand(board.control.uuid());
-            Some(format!("{error}; by hand: {by_hand}"))
-        });
+        let failed = self
+            .0
+            .iter_mut()
+            .filter_map(|board| board.kept.restore(&board.control).err().map(|it| it.to_string()));
         let failed: Vec<String> = failed.collect();
         if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
     }

@@ -8,7 +8,7 @@ use std::{
     fs::File,
     io::{self, ErrorKind, Read as _},
     os::unix::fs::{FileExt as _, MetadataExt as _},
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -123,19 +123,29 @@ pub(super) enum RestoreError {
     File(#[from] io::Error),
 }
 
-/// What a dead study has left set on a GPU, without touching it; none where nothing is, or its guard is still there.
+/// What has to be put back of a GPU, without touching it; none where nothing has.
+pub(super) fn marked(gpu: &str) -> Option<Before> {
+    let mut file = existing(&locks::directory(), gpu)?;
+    content(&mut file).ok().filter(|it| !it.is_empty())
+}
+
+/// The same where no guard is there to do it: what a dead study has left.
 pub(crate) fn left(gpu: &str) -> Option<Before> {
     left_in(&locks::directory(), gpu)
 }
 
 fn left_in(directory: &Path, gpu: &str) -> Option<Before> {
-    let path: PathBuf = locks::file_of(directory, gpu, ENDING);
-    // Most machines never have one.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let mut file = File::from(rustix::fs::open(path, flags, rustix::fs::Mode::empty()).ok()?);
-    believed(&file).ok()?;
+    let mut file = existing(directory, gpu)?;
     flock(&file, FlockOperation::NonBlockingLockShared).ok()?;
     content(&mut file).ok().filter(|it| !it.is_empty())
+}
+
+/// The file of a GPU, where there is one to be believed: most machines never have any.
+fn existing(directory: &Path, gpu: &str) -> Option<File> {
+    let path = locks::file_of(directory, gpu, ENDING);
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::open(path, flags, rustix::fs::Mode::empty()).ok()?);
+    believed(&file).ok().map(|()| file)
 }
 
 /// A file that somebody else could have written would let him choose what is set.

@@ -327,9 +327,11 @@ export! {
         value(device, out, |gpu, _| Ok(small(gpu.default_limit_watts * 1e3)))
     }
     fn nvmlDeviceGetPowerManagementLimitConstraints(device: Device, low: *mut c_uint, high: *mut c_uint) {
-        let range = on_gpu(device, |gpu, _| match gpu.faults.no_power_limit {
-            true => Err(NOT_SUPPORTED),
-            false => Ok((small(gpu.lowest_limit_watts * 1e3), small(gpu.default_limit_watts * 1e3))),
+        let range = on_gpu(device, |gpu, _| {
+            if gpu.faults.no_power_limit {
+                return Err(NOT_SUPPORTED);
+            }
+            Ok((small(gpu.lowest_limit_watts * 1e3), small(gpu.default_limit_watts * 1e3)))
         });
         code(range.and_then(|(least, most)| put(low, least).and_then(|()| put(high, most))))
     }

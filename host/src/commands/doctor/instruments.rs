@@ -24,15 +24,16 @@ pub(super) fn gpus(measure: bool) -> Found {
     let (instruments, lines) = instruments(options, measure);
     let any = !instruments.devices().is_empty();
     let health = instruments.health().into_iter().map(Line::from);
-    let left = machine::gpu_ids(&instruments.devices()).into_iter().filter_map(left);
+    let gpus = machine::gpu_ids(&instruments.devices());
+    let left = gpus.iter().filter_map(|it| left(it));
     Found { lines: lines.into_iter().chain(health).chain(left).collect(), any }
 }
 
 /// What a study that was killed has left set.
-fn left(gpu: String) -> Option<Line> {
-    let by_hand = gpus::left(&gpu)?.by_hand(&gpu);
+fn left(gpu: &str) -> Option<Line> {
+    let by_hand = gpus::left(gpu)?.by_hand(gpu);
     let message = "a study that was killed has left its settings on it";
-    Some(Line::warning(&gpu, message).fix(format!("{by_hand}   # or any `llem run` on this GPU")))
+    Some(Line::warning(gpu, message).fix(format!("{by_hand}   # or any `llem run` on this GPU")))
 }
 
 pub(super) fn processors(measure: bool) -> Vec<Line> {
