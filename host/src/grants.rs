@@ -85,9 +85,16 @@ impl Gate {
         Ok(verdict)
     }
 
-    /// The grant of a component; fails by name where something that it asks for is undecided.
-    pub(crate) fn admit(&self, plugin: &Plugin, descriptor: &Descriptor) -> Result<Grant, Failure> {
+    /// The grant of a component; fails by name where something of it that is needed is undecided. What is undecided and
+    /// not needed is not granted.
+    pub(crate) fn admit(
+        &self,
+        plugin: &Plugin,
+        descriptor: &Descriptor,
+        is_needed: impl Fn(&Permission) -> bool,
+    ) -> Result<Grant, Failure> {
         let mut verdict = self.verdict(plugin, descriptor)?;
+        verdict.undecided.retain(is_needed);
         if verdict.undecided.is_empty() {
             return Ok(Grant::new(verdict.granted));
         }

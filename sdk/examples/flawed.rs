@@ -35,6 +35,9 @@ impl Backend for Flawed {
             .with_runners(&[Runner::Process])
             .allowing(Permission::Program("flawed-server".to_owned()))
             .allowing(Permission::EnvSet("FLAWED_*".to_owned()));
+        if has("secret") {
+            return plugin.allowing(Permission::Secret("flawed-key".to_owned()));
+        }
         if port().is_some() || has("attach-starts") {
             plugin.allowing(Permission::Network("to an engine that runs already".to_owned()))
         } else {
@@ -119,6 +122,10 @@ impl Backend for Flawed {
         }
         if has("variable") {
             step = step.with_env("LD_PRELOAD", "x");
+        }
+        if has("secret") {
+            let value = EnvValue::Secret("flawed-key".to_owned());
+            step = step.with_env_vars([EnvVar { name: "FLAWED_KEY".to_owned(), value }]);
         }
         if has("pattern") {
             step = step.with_signals([LogSignal::new("observe", "x", "(")]);

@@ -59,7 +59,8 @@ impl LaunchPlan {
     }
 
     /// Sends a secret as the API key, a bearer token, with every request to an engine that runs already.
-    /// The plugin knows its name only; the descriptor asks for [`Permission::Secret`](crate::Permission::Secret).
+    /// The plugin knows its name only; the descriptor asks for [`Permission::Secret`](crate::Permission::Secret), and a
+    /// plan may use it where [`Context::secrets`](crate::Context) names it.
     ///
     /// ```
     /// # use llem_sdk::prelude::*;
@@ -299,7 +300,7 @@ impl Step {
         }])
     }
 
-    /// Appends environment variables.
+    /// Appends environment variables. A secret may be among them where [`Context::secrets`](crate::Context) names it.
     ///
     /// ```
     /// # use llem_sdk::prelude::*;

@@ -190,6 +190,35 @@ fn a_key_that_is_not_set_is_named_before_anything_runs() {
     assert!(!workspace.path().join("results").exists());
 }
 
+/// The same plugin asks for a key in both: it is only a study that gives it one that needs the user's word for it.
+#[test]
+fn a_secret_is_asked_for_where_the_study_lists_it() {
+    let engine =
+        FakeEngine::start(Behaviour { gap_ms: 2.0, ..Behaviour::default() }).expect("a port");
+    let workspace = workspace();
+    let url = format!("http://{}", engine.address());
+    let args = endpoint(&workspace, &url, &[("attach-secret", "my-key")]);
+    let allowed_less = &args[..args.len() - 2];
+    let output = workspace.command(allowed_less).env("MY_KEY", KEY).output().expect("it starts");
+    let refused = Answer::of(&output);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--allow 'secret:my-key'"), "{}", refused.stderr);
+    assert!(!workspace.path().join("results").exists());
+
+    // A plan that takes it all the same has no permission to.
+    let study = fs::read_to_string(workspace.path().join("study.toml")).expect("it was written");
+    workspace.write("study.toml", &study.replace("secrets = [\"my-key\"]", ""));
+    let output = workspace.command(allowed_less).env("MY_KEY", KEY).output().expect("it starts");
+    assert_eq!(Answer::of(&output).code, Some(1));
+    let said = workspace.records()[0]["outcome"].to_string();
+    assert!(said.contains("secret-not-granted") && said.contains("my-key"), "{said}");
+
+    fs::remove_dir_all(workspace.path().join("results")).expect("it is ours");
+    let args = endpoint(&workspace, &url, &[]);
+    let answer = workspace.llem(&args[..args.len() - 2]);
+    assert_eq!(answer.code, Some(0), "{}\n{}", answer.stderr, answer.stdout);
+}
+
 /// Each trial has requests, and no energy, for a reason.
 fn has_no_energy(records: &[Value]) {
     assert_eq!(records.len(), 2);

@@ -4,6 +4,7 @@ use std::{
     io::{Read, Write},
     net::TcpListener,
     thread,
+    time::{Duration, Instant},
 };
 
 use llem_tests::Workspace;
@@ -74,6 +75,35 @@ fn an_added_plugin_is_used_by_its_name_until_its_bytes_change() {
     let grants = std::fs::read_to_string(workspace.path().join("data/grants.toml"));
     assert!(!grants.expect("there is a book").contains("program:true"));
     assert_eq!(workspace.llem(&["plugin", "remove", "hostile"]).code, Some(2));
+}
+
+#[test]
+fn an_added_component_is_compiled_in_a_process_with_limits() {
+    let workspace = workspace();
+    // A pipe without a writer holds the process where it opens its component.
+    let pipe = workspace.path().join("pipe.wasm");
+    let (kind, mode) =
+        (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).expect("writable");
+    let mut compiler = workspace.command(&["compile", "pipe.wasm"]).spawn().expect("it starts");
+    let limit = |name: &str| {
+        let text = std::fs::read_to_string(format!("/proc/{}/limits", compiler.id()));
+        let text = text.expect("it runs");
+        let row = text.lines().find_map(|it| it.strip_prefix(name)).expect("Linux has it");
+        row.split_whitespace().next().map(str::to_owned)
+    };
+    let wanted = [("Max cpu time", "120"), ("Max address space", "4294967296")];
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let missing = loop {
+        let missing = wanted.iter().find(|it| limit(it.0).as_deref() != Some(it.1));
+        if missing.is_none() || Instant::now() > deadline {
+            break missing;
+        }
+        thread::sleep(Duration::from_millis(10));
+    };
+    compiler.kill().expect("it is ours");
+    compiler.wait().expect("it is ours");
+    assert_eq!(missing, None);
 }
 
 #[test]

@@ -62,7 +62,9 @@ fn started(step: &Step, place: &Path, port: u16) -> Running {
     };
     let path = std::env::var("PATH").ok();
     let programs = Programs::new(&[], path.as_deref());
-    Running::start(step, &site, &programs, &HostEnvironment::default()).expect("it starts")
+    let variables = [("CARGO_REGISTRY_TOKEN".to_owned(), "of the user".to_owned())].into();
+    let host = HostEnvironment { variables, ..HostEnvironment::default() };
+    Running::start(step, &site, &programs, &host).expect("it starts")
 }
 
 #[test]
@@ -88,6 +90,35 @@ fn an_engine_is_not_ready_while_another_program_answers_at_its_port() {
     running.stop();
 }
 
+/// What an engine is started with: the environment's names, its session and group, its parent's session, and two limits.
+const TELLS: &str = "import json, os, resource, time\n\
+    told = dict(names=sorted(os.environ), home=os.environ['HOME'], session=os.getsid(0), group=os.getpgid(0),\n\
+        parent=os.getsid(os.getppid()), core=resource.getrlimit(resource.RLIMIT_CORE),\n\
+        processes=resource.getrlimit(resource.RLIMIT_NPROC), stdin=os.readlink('/proc/self/fd/0'))\n\
+    open('partial', 'w').write(json.dumps(told))\nos.rename('partial', 'told')\ntime.sleep(60)\n";
+
+#[test]
+fn an_engine_has_an_environment_from_nothing_a_session_of_its_own_and_limits() {
+    let workspace = workspace();
+    let mut running = started(&python(TELLS, Probe::File("told".into())), workspace.path(), 0);
+    running.wait_ready(&|| false).expect("it tells");
+    let text = fs::read_to_string(running.scratch().join("told")).expect("it was written");
+    let told: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+    let names = told["names"].as_array().expect("a list").iter().filter_map(|it| it.as_str());
+    let foreign: Vec<&str> = names.filter(|it| it.starts_with("CARGO")).collect();
+    assert_eq!(foreign, [""; 0], "cargo gives this test many, and the host's has one");
+    let home = running.scratch().join("home");
+    assert_eq!(told["home"].as_str(), home.to_str());
+    let own = rustix::process::getsid(None).expect("it has one").as_raw_nonzero().get();
+    assert_ne!(told["session"], own, "a session of its own: no terminal reaches it");
+    assert_eq!(told["session"], told["parent"], "its supervisor's");
+    assert_eq!(told["group"], running.pid());
+    assert_eq!(told["core"], serde_json::json!([0, 0]));
+    assert!(told["processes"][0].as_u64() <= Some(32_768), "{told:#}");
+    assert_eq!(told["stdin"], "/dev/null");
+    running.stop();
+}
+
 /// Whether control groups of the second version can be made here; nothing else ends what outlives its supervisor.
 fn has_groups() -> bool {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
@@ -103,9 +134,13 @@ fn has_groups() -> bool {
 
 #[test]
 fn what_an_engine_forked_ends_even_when_its_supervisor_was_killed() {
-    if !has_groups() {
-        return;
+    if has_groups() {
+        forks_and_loses_its_supervisor(false);
+        forks_and_loses_its_supervisor(true);
     }
+}
+
+fn forks_and_loses_its_supervisor(by_the_next_run: bool) {
     let workspace = workspace();
     let code = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    open('forked', 'w')\n    \
                 time.sleep(600)\ntime.sleep(600)\n";
@@ -119,7 +154,12 @@ fn what_an_engine_forked_ends_even_when_its_supervisor_was_killed() {
     let place = workspace.path().display().to_string();
     thread::sleep(Duration::from_millis(200));
     assert_eq!(processes_with(&place).len(), 1, "what was forked is nobody's child any more");
-    running.stop();
+    if by_the_next_run {
+        // As where the host was killed as well.
+        llem_launch::end_orphans();
+    } else {
+        running.stop();
+    }
     assert_eq!(processes_with(&place), Vec::<u32>::new());
 }
 

@@ -2,7 +2,7 @@
 //! parameter is.
 
 use llem_core::backend::{
-    Config, Context, Drive, LaunchPlan, Mode, Parameter, Role, UnknownPolicy,
+    Config, Context, Drive, LaunchPlan, Mode, Parameter, Permission, Role, UnknownPolicy,
 };
 use llem_launch::Grant;
 use llem_plugin::CallError;
@@ -88,7 +88,10 @@ fn plan(
 }
 
 fn data(subject: &Subject<'_>, plan: &LaunchPlan, context: &Context, at: &str, flaws: &mut Flaws) {
-    let grant = Grant::new(subject.descriptor.permissions.clone());
+    // A study gives an engine the secrets that the context names, and no others.
+    let is_there = |it: &Permission| !matches!(it, Permission::Secret(name) if !context.secrets.contains(name));
+    let permissions = subject.descriptor.permissions.iter().filter(|it| is_there(it));
+    let grant = Grant::new(permissions.cloned().collect());
     // The image that a user names is allowed by that.
     let grant = context.image.iter().fold(grant, |grant, it| grant.with_image(&it.repository));
     for violation in llem_launch::check(plan, &grant) {

@@ -182,8 +182,8 @@ pub const RULES: &[Rule] = &[
     ),
     rule(
         "plan.permission",
-        "plans stay within the descriptor's permissions",
-        "ask for the permission, or do without",
+        "plans stay within the descriptor's permissions, and use no secret that the context does not name",
+        "ask for the permission, or do without; look into `context.secrets` before a plan uses one",
     ),
     rule("plan.form", "plans pass the host's policy", "see the named policy rule in SECURITY.md"),
     rule(

@@ -50,6 +50,7 @@ fn every_flaw_is_named_by_its_rule() {
         ("not-idempotent", "canonical.idempotent"),
         ("no-promise", "canonical.promise"),
         ("program", "plan.permission"),
+        ("secret", "plan.permission"),
         ("variable", "plan.form"),
         ("pattern", "plan.pattern"),
         ("unready", "plan.ready"),

@@ -6,6 +6,7 @@
 
 mod apptainer;
 mod attend;
+mod body;
 mod client;
 mod image;
 mod leftovers;

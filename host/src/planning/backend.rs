@@ -8,8 +8,8 @@ use std::{
 
 use llem_core::{
     backend::{
-        Canonical, Config, Context, Descriptor, ImageRef, LaunchPlan, Observation, RunOutput,
-        Runner, Schema, StepReport,
+        Canonical, Config, Context, Descriptor, ImageRef, LaunchPlan, Observation, Permission,
+        RunOutput, Runner, Schema, StepReport,
     },
     study::{PluginUse, broken_rules},
 };
@@ -120,7 +120,9 @@ impl Backends {
         probe: bool,
     ) -> Result<Arc<Backend>, Failure> {
         let (plugin, descriptor) = self.open(name)?;
-        let grant = self.gate.admit(&plugin, &descriptor)?;
+        let runner = runner(wanted, &descriptor)?;
+        let grant =
+            self.gate.admit(&plugin, &descriptor, |it| is_needed(it, &wanted.secrets, runner))?;
         let image = wanted.image.as_deref().map(image).transpose()?;
         // Naming an image for a plugin is allowing it.
         let grant = image.iter().fold(grant, |grant, it| grant.with_image(&it.repository));
@@ -133,7 +135,6 @@ impl Backends {
         host.secrets.retain(|name, _| grant.secret(name));
         let environment = Environment { grant, programs: programs(wanted)?, host };
         let releases = plugin.releases().map_err(broken)?;
-        let runner = runner(wanted, &descriptor)?;
         let probes = if probe { plugin.version_probes().map_err(broken)? } else { Vec::new() };
         let pinned = wanted.release.as_deref();
         let inside = match (runner, release::image_of(&releases, pinned, image.as_ref())) {
@@ -274,6 +275,20 @@ fn runner(wanted: &PluginUse, descriptor: &Descriptor) -> Result<Runner, Failure
     Err(Failure::message(ExitStatus::Usage, message))
 }
 
+/// Whether plans of a study can make use of a permission: engines get the secrets that the study lists, and images and
+/// mounts are containers'.
+fn is_needed(permission: &Permission, secrets: &[String], runner: Runner) -> bool {
+    match permission {
+        Permission::Secret(name) => secrets.contains(name),
+        Permission::Image(_) | Permission::HostPath(_) => runner == Runner::Container,
+        Permission::Program(_)
+        | Permission::Bundled(_)
+        | Permission::EnvSet(_)
+        | Permission::EnvPass(_)
+        | Permission::Network(_) => true,
+    }
+}
+
 fn host_environment(wanted: &PluginUse, gpus: Vec<String>) -> HostEnvironment {
     let mut variables: BTreeMap<String, String> = std::env::vars().collect();
     // The attendants of containers are processes of their own, and know the configuration by their environment.
@@ -339,6 +354,18 @@ mod tests {
     use llem_core::backend::{Rule, Severity, UnknownPolicy};
 
     use super::*;
+
+    #[test]
+    fn only_what_the_plans_of_a_study_can_use_is_needed() {
+        let secrets = ["hf-token".to_owned()];
+        let needed = |permission, runner| is_needed(&permission, &secrets, runner);
+        let secret = |name: &str| Permission::Secret(name.to_owned());
+        assert!(needed(secret("hf-token"), Runner::Process));
+        assert!(!needed(secret("another"), Runner::Container));
+        let image = || Permission::Image("docker.io/x/y".to_owned());
+        assert!(needed(image(), Runner::Container) && !needed(image(), Runner::Process));
+        assert!(needed(Permission::Program("x".to_owned()), Runner::Container));
+    }
 
     #[test]
     fn a_plugin_with_a_rule_that_can_not_be_used_is_refused_by_the_rules_name() {

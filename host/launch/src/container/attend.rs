@@ -1,7 +1,6 @@
 //! One container from its creation to its removal, with its streams passed on.
 
 use std::{
-    collections::HashMap,
     io::{Read as _, Write as _},
     time::Duration,
 };
@@ -10,15 +9,11 @@ use bollard::{
     Docker,
     container::LogOutput,
     errors::Error,
-    models::{
-        ContainerCreateBody, DeviceRequest, HealthConfig, HostConfig, Mount, MountType, PortBinding,
-    },
     query_parameters::{
         AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, KillContainerOptionsBuilder,
     },
 };
 use futures_util::StreamExt;
-use llem_core::backend::Network;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt as _},
     signal::unix::{SignalKind, signal},
@@ -27,14 +22,13 @@ use tokio::{
 };
 
 use super::{
+    body,
     client::image,
-    leftovers::{force_remove, labels},
+    leftovers::force_remove,
     say,
-    spec::{ADDRESS, Bind, Spec, State, VARIABLE},
+    spec::{Spec, State},
 };
 
-/// Processes and threads of one container.
-const MOST_PROCESSES: i64 = 16_384;
 /// How long the rest of its output may take once it has ended.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -48,8 +42,8 @@ pub(super) async fn attend(docker: &Docker, spec: &Spec) -> Result<u8, String> {
     };
     let name = format!("llem-{}-{}-{}", spec.owner, spec.step, std::process::id());
     let options = CreateContainerOptionsBuilder::new().name(&name).build();
-    let network = network(docker, spec).await;
-    let body = body(docker, spec, image, network).await;
+    let network = body::network(docker, spec).await;
+    let body = body::body(docker, spec, image, network).await;
     let failed = |it: Error| it.to_string();
     let id = docker.create_container(Some(options), body).await.map_err(failed)?.id;
     let state = State { image: record, shares_network: network == "host", ..State::default() };
@@ -189,100 +183,5 @@ impl Ends {
             _ = self.term.recv() => (),
             _ = self.int.recv() => (),
         }
-    }
-}
-
-/// The network of a container, as container engines call it.
-async fn network(docker: &Docker, spec: &Spec) -> &'static str {
-    match (spec.network, spec.has_input) {
-        (Network::None, _) | (Network::Local, true) => "none",
-        // Where the engine has no bridge, only the host's own network leads to the container.
-        _ if !host_network() && docker.inspect_network("bridge", None).await.is_ok() => "bridge",
-        _ => "host",
-    }
-}
-
-/// Everything that the engine has to know, hardening included; nothing of it is the plugin's to choose.
-async fn body(docker: &Docker, spec: &Spec, image: String, network: &str) -> ContainerCreateBody {
-    let port = format!("{}/tcp", spec.port);
-    // In a network of its own, a container is reached by its own address; in the host's, only this machine may.
-    let address = if network == "host" { "127.0.0.1" } else { "0.0.0.0" };
-    let known = |text: &str| text.replace(ADDRESS, address);
-    let variable = |name: &String| {
-        let value = std::env::var(format!("{VARIABLE}{name}")).ok()?;
-        Some(format!("{name}={}", known(&value)))
-    };
-    let published =
-        PortBinding { host_ip: Some("127.0.0.1".into()), host_port: Some(spec.port.to_string()) };
-    let publishes = network == "bridge" && !spec.has_input;
-    let read_only = docker.inspect_image(&image).await.ok().and_then(|it| it.config?.labels);
-    let read_only = read_only.is_some_and(|it| it.get(READ_ONLY).is_some_and(|it| it == "true"));
-    let host_config = HostConfig {
-        mounts: Some(spec.mounts.iter().map(mount).collect()),
-        network_mode: Some(network.into()),
-        port_bindings: publishes.then(|| HashMap::from([(port.clone(), Some(vec![published]))])),
-        cap_drop: Some(vec!["ALL".into()]),
-        security_opt: Some(vec!["no-new-privileges".into()]),
-        pids_limit: Some(MOST_PROCESSES),
-        init: Some(true),
-        ipc_mode: Some("private".into()),
-        readonly_rootfs: Some(read_only),
-        cpuset_cpus: (!spec.cores.is_empty()).then(|| list(&spec.cores)),
-        tmpfs: read_only.then(|| HashMap::from([("/tmp".to_owned(), String::new())])),
-        shm_size: spec.shm_mib.map(|it| i64::from(it) << 20),
-        memory: spec.memory_mib.map(|it| i64::from(it) << 20),
-        memory_swap: spec.memory_mib.map(|it| i64::from(it) << 20),
-        device_requests: (!spec.gpus.is_empty()).then(|| {
-            vec![DeviceRequest {
-                driver: Some("nvidia".into()),
-                device_ids: Some(spec.gpus.clone()),
-                capabilities: Some(vec![vec!["gpu".into()]]),
-                ..DeviceRequest::default()
-            }]
-        }),
-        ..HostConfig::default()
-    };
-    ContainerCreateBody {
-        image: Some(image),
-        entrypoint: spec.entrypoint.clone().map(|it| vec![it]),
-        cmd: Some(spec.args.iter().map(|it| known(it)).collect()),
-        env: Some(spec.variables.iter().filter_map(variable).collect()),
-        user: spec.user.clone(),
-        exposed_ports: publishes.then(|| vec![port]),
-        attach_stdin: Some(spec.has_input),
-        attach_stdout: Some(true),
-        attach_stderr: Some(true),
-        open_stdin: Some(spec.has_input),
-        stdin_once: Some(spec.has_input),
-        labels: Some(labels(spec.owner, &spec.step)),
-        // An image's own check would start programs within windows; the plan's probes say whether it is well.
-        healthcheck: Some(HealthConfig {
-            test: Some(vec!["NONE".into()]),
-            ..HealthConfig::default()
-        }),
-        host_config: Some(host_config),
-        ..ContainerCreateBody::default()
-    }
-}
-
-fn list(numbers: &[usize]) -> String {
-    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-}
-
-/// Label of an image that works with a root file system that it can't write.
-const READ_ONLY: &str = "llem.read-only-root";
-
-/// Whether the user wants containers in the host's own network.
-fn host_network() -> bool {
-    std::env::var("LLEM_CONTAINER_NETWORK").is_ok_and(|it| it == "host")
-}
-
-fn mount(bind: &Bind) -> Mount {
-    Mount {
-        typ: Some(MountType::BIND),
-        source: Some(bind.source.display().to_string()),
-        target: Some(bind.target.clone()),
-        read_only: Some(!bind.writable),
-        ..Mount::default()
     }
 }

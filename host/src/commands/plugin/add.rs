@@ -45,7 +45,7 @@ pub(crate) fn run(args: &PluginAddArgs) -> Result<ExitStatus, Failure> {
             .hint("`--replace` puts this one in its place; it needs grants of its own"));
     }
     let gate = Gate::new(args.allow.clone()).asking();
-    gate.admit(&plugin, &descriptor)?;
+    gate.admit(&plugin, &descriptor, |_| true)?;
     let verdict = gate.verdict(&plugin, &descriptor)?;
     let granted: Vec<String> = verdict.granted.iter().map(permission_name).collect();
     let mut book = Book::open()?;
