@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use llem_core::{backend::GpuFacts, study::parse_duration};
 
-use crate::config;
+use crate::{config, exit};
 
 /// Find out what decides the energy of LLM inference
 ///
@@ -13,6 +13,7 @@ use crate::config;
 /// latency with intervals.
 #[derive(Debug, Parser)]
 #[command(name = "llem", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = exit::help())]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -1,6 +1,6 @@
 //! Exit codes of the command; README documents them and a test compares.
 
-use std::process::ExitCode;
+use std::{fmt::Write, process::ExitCode};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,16 +21,44 @@ pub(crate) enum ExitStatus {
     Interrupted,
 }
 
+/// Each code with what it means, for people.
+const MEANINGS: [(ExitStatus, &str); 7] = [
+    (ExitStatus::Success, "everything that was asked for is done"),
+    (ExitStatus::Failures, "some trials failed or were not run; the others are in the results"),
+    (ExitStatus::Usage, "the command line, the study or another input is wrong"),
+    (
+        ExitStatus::Environment,
+        "the machine lacks something: an engine, a model, a permission, disk space",
+    ),
+    (ExitStatus::Plugin, "a plugin broke its contract"),
+    (ExitStatus::Internal, "a bug in llem"),
+    (ExitStatus::Interrupted, "interrupted; what was finished is kept"),
+];
+
+impl ExitStatus {
+    fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Failures => 1,
+            Self::Usage => 2,
+            Self::Environment => 3,
+            Self::Plugin => 4,
+            Self::Internal => 70,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
 impl From<ExitStatus> for ExitCode {
     fn from(status: ExitStatus) -> Self {
-        Self::from(match status {
-            ExitStatus::Success => 0,
-            ExitStatus::Failures => 1,
-            ExitStatus::Usage => 2,
-            ExitStatus::Environment => 3,
-            ExitStatus::Plugin => 4,
-            ExitStatus::Internal => 70,
-            ExitStatus::Interrupted => 130,
-        })
+        Self::from(status.code())
     }
+}
+
+/// All codes, for the end of the help.
+pub(crate) fn help() -> String {
+    MEANINGS.iter().fold("Exit codes:".to_owned(), |mut text, (status, meaning)| {
+        write!(text, "\n  {:>3}  {meaning}", status.code()).expect("a string takes everything");
+        text
+    })
 }

@@ -26,7 +26,7 @@ mod store;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use llem_meter::{Finding, Instruments};
 
 pub use llem_core as core;
@@ -35,6 +35,11 @@ use crate::exit::ExitStatus;
 
 /// Where a run's instruments come from, with what was found and what is missing.
 pub type Discover<'a> = &'a dyn Fn() -> (Instruments, Vec<Finding>);
+
+/// The command line as data, for those who check what is written about it.
+pub fn command() -> clap::Command {
+    cli::Cli::command()
+}
 
 /// Runs the command line; the binary and the tests both call it.
 pub fn main() -> ExitCode {

@@ -9,7 +9,7 @@ use std::{
 
 /// A module of the host, and the modules that it may name.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("cli", &["config"]),
+    ("cli", &["config", "exit"]),
     ("exit", &[]),
     ("diagnostics", &["exit"]),
     ("engines", &["diagnostics", "exit"]),

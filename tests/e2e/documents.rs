@@ -28,15 +28,14 @@ fn the_readme_names_both_commands_of_a_fresh_clone() {
 }
 
 #[test]
-fn every_exit_code_is_documented() {
-    let source =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/src/exit.rs"))
-            .expect("readable");
-    let codes = source
-        .lines()
-        .filter_map(|it| it.split("=> ").nth(1)?.trim_end_matches(',').parse::<u8>().ok());
-    for code in codes {
-        assert!(readme().contains(&format!("| {code} |")), "exit code {code}");
+fn every_exit_code_is_documented_as_the_help_says_it() {
+    let help = workspace().llem(&["--help"]).stdout;
+    let codes = help.split("Exit codes:\n").nth(1).expect("the help ends with them");
+    let codes: Vec<(&str, &str)> =
+        codes.lines().filter_map(|it| it.trim().split_once("  ")).collect();
+    assert_eq!(codes.len(), 7, "{help}");
+    for (code, meaning) in codes {
+        assert!(readme().contains(&format!("| {code} | {meaning} |\n")), "{code}: {meaning}");
     }
 }
 

@@ -7,6 +7,7 @@ mod cluster;
 mod configuration;
 mod containers;
 mod doctor;
+mod documentation;
 mod documents;
 mod endpoint;
 mod endurance;

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use xtask::plugins;
+use xtask::{plugins, site};
 
-const USAGE: &str = "usage: cargo xtask plugins build [NAME…] | cargo xtask plugins check";
+const USAGE: &str = "usage: cargo xtask plugins build [NAME…] | cargo xtask plugins check | cargo xtask site OUT [LLEM]";
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -16,6 +16,8 @@ fn main() -> anyhow::Result<()> {
     let lines = match arguments.as_slice() {
         ["plugins", "build", names @ ..] => plugins::build(root, names)?,
         ["plugins", "check"] => plugins::check(root)?,
+        ["site", out] => site::build(root, &site::Program::build(root)?, Path::new(out))?,
+        ["site", out, llem] => site::build(root, &site::Program::at(*llem), Path::new(out))?,
         _ => bail!(USAGE),
     };
     for line in lines {
