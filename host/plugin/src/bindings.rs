@@ -1,7 +1,7 @@
 //! Bindings generated from the WIT package `llem:backend`. Nothing here is written by hand.
 
 wasmtime::component::bindgen!({
-    path: "../../wit",
+    path: "wit",
     world: "backend",
     exports: { default: async },
 });

@@ -10,7 +10,7 @@ use crate::{Cache, LoadError, Origin, Plugin};
 
 macro_rules! bundled {
     ($($name:literal),*) => {
-        [$(($name, include_bytes!(concat!("../../../plugins/components/", $name, ".wasm"))),)*]
+        [$(($name, include_bytes!(concat!("../components/", $name, ".wasm"))),)*]
     };
 }
 

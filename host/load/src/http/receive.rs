@@ -111,7 +111,13 @@ fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<(usize, Option<u
     message.msg_iov = &raw mut piece;
     message.msg_iovlen = 1;
     message.msg_control = control.0.as_mut_ptr().cast();
-    message.msg_controllen = control.0.len();
+    #[cfg_attr(
+        target_env = "gnu",
+        expect(clippy::useless_conversion, reason = "other C libraries have other widths")
+    )]
+    {
+        message.msg_controllen = control.0.len().try_into().expect("it is short");
+    }
     // SAFETY: the descriptor is open, and `message` points to `piece`, `buffer` and `control`, which outlive the call
     // and are as long as stated.
     let read = unsafe { libc::recvmsg(stream.as_raw_fd(), &raw mut message, 0) };

@@ -16,7 +16,7 @@ type File = (&'static str, &'static str);
 
 macro_rules! embedded {
     ($below:literal: $($name:literal),* $(,)?) => {
-        &[$(($name, include_str!(concat!("../../../../", $below, "/", $name)))),*]
+        &[$(($name, include_str!(concat!("../../../templates/", $below, "/", $name)))),*]
     };
 }
 
@@ -25,7 +25,7 @@ const WIT: &[File] = embedded!["wit":
 ];
 
 /// The SDK's sources; a test compares the list with the folder.
-const SDK: &[File] = embedded!["sdk/src":
+const SDK: &[File] = embedded!["sdk":
     "argument.rs", "backend.rs", "build.rs", "build/file.rs", "build/rust.rs", "config.rs", "identity.rs", "lib.rs", "log.rs", "outcome.rs", "plan.rs",
     "server.rs", "table.rs", "table/convert.rs", "table/deliver.rs", "table/rows.rs", "testing.rs",
     "testing/conformance.rs", "value.rs", "wit.rs",
