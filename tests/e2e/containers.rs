@@ -4,7 +4,10 @@ use std::{fs, thread, time::Duration};
 
 use llem_tests::{Answer, Workspace, processes_with};
 
-use crate::{small_study, workspace};
+use crate::{
+    isolation::{has_two_processors, processors_of_engine},
+    small_study, workspace,
+};
 
 /// A workspace with `apptainer` on its PATH, and a study whose engine runs in a container.
 fn with_apptainer(further: &str) -> Workspace {
@@ -59,6 +62,21 @@ fn batch_engines_and_servers_run_in_containers_without_docker() {
         let answer = run(&workspace);
         assert_eq!(answer.code, Some(0), "{}", answer.stderr);
     }
+}
+
+#[test]
+fn a_container_without_an_engine_keeps_away_from_the_hosts_processors() {
+    if !has_two_processors() {
+        return;
+    }
+    let workspace = with_apptainer("[traffic]\nconcurrency = 2");
+    let mut run = command(&workspace, &["run", "study.toml", "--quiet"])
+        .env("LLEM_HOST_CORES", "0")
+        .spawn()
+        .expect("it starts");
+    let seen = processors_of_engine(&workspace);
+    assert!(seen.split([',', '-']).all(|it| it != "0"), "{seen}");
+    assert!(run.wait().expect("it is ours").success());
 }
 
 #[test]

@@ -68,6 +68,27 @@ fn one_stream_costs_the_same_in_both_modes_of_a_real_engine() {
 }
 
 #[test]
+fn requests_in_flight_save_energy_as_far_as_the_batch_may_grow() {
+    let of = |batch: u32, in_flight: u32| {
+        let label = format!("max_num_seqs={batch} concurrency={in_flight}");
+        energy_per_output_token("vllm-batching", |it| it == label)
+    };
+    let (one, all, held) = (of(256, 1), of(256, 256), of(16, 256));
+    assert!(one.0 > 7.5 * all.1, "{one:?} and {all:?}");
+    assert!(held.0 > of(16, 16).1 && held.0 > 3.0 * all.1, "{held:?} and {all:?}");
+}
+
+#[test]
+fn compiled_decoding_costs_less_than_none() {
+    let of = |what: &str| {
+        let label = format!("compiled={what}");
+        energy_per_output_token("pytorch-compile", |it| it == label)
+    };
+    let (compiled, not) = (of("decoding, static cache"), of("nothing"));
+    assert!(compiled.1 < not.0, "{compiled:?} and {not:?}");
+}
+
+#[test]
 fn the_largest_batch_costs_a_fraction_of_the_smallest() {
     let of = |batch: &str| {
         let start = format!("batch_size+requests={batch} dtype=bfloat16 attn_implementation=sdpa");

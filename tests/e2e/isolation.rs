@@ -13,7 +13,7 @@ use llem_core::backend::{
     Runner, Step, Stop, StopSignal, Subject,
 };
 use llem_launch::{HostEnvironment, NotReady, Programs, Running, Site};
-use llem_tests::processes_with;
+use llem_tests::{Workspace, processes_with};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{small_study, workspace};
@@ -169,11 +169,35 @@ fn allowed(pid: u32) -> Option<String> {
     Some(line.trim().to_owned())
 }
 
+/// Whether the processors can be divided into the first and the others: with one, or without the first, they can't.
+pub(crate) fn has_two_processors() -> bool {
+    let all = std::thread::available_parallelism().map_or(1, usize::from);
+    let own = allowed(std::process::id()).expect("Linux says so");
+    all >= 2 && (own.starts_with("0-") || own.starts_with("0,"))
+}
+
+/// Where the engine of a running study may run, as soon as there is one. Of the engine alone: its supervisor is the host's.
+pub(crate) fn processors_of_engine(workspace: &Workspace) -> String {
+    let deadline = Instant::now() + Duration::from_mins(2);
+    let place = workspace.path().display().to_string();
+    let is_engine = |pid: &u32| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        words.split(|it| *it == 0).nth(1) == Some(b"engine")
+    };
+    loop {
+        let engine = processes_with(&place).into_iter().find(is_engine);
+        if let Some(found) = engine.and_then(allowed) {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "an engine runs within two minutes");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn engines_are_kept_away_from_the_hosts_processors() {
     let workspace = workspace();
     workspace.write("study.toml", &small_study("").replace("repeats = 1", "repeats = 3"));
-    let all = std::thread::available_parallelism().map_or(1, usize::from);
     let with = |cores: &str| {
         let mut command = workspace.command(&["run", "study.toml", "--quiet"]);
         command.env("LLEM_HOST_CORES", cores);
@@ -182,32 +206,17 @@ fn engines_are_kept_away_from_the_hosts_processors() {
     let wrong = with("0-1").output().expect("it starts");
     assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("found `0-1`"));
-    let own = allowed(std::process::id()).expect("Linux says so");
-    if all < 2 || !own.starts_with("0-") && !own.starts_with("0,") {
-        // With one processor, or without the first, they can't be divided as below.
+    if !has_two_processors() {
         return;
     }
     let mut run = with("0").spawn().expect("it starts");
-    let deadline = Instant::now() + Duration::from_mins(2);
-    let place = workspace.path().display().to_string();
-    // Of the engine alone: its supervisor is the host's.
-    let is_engine = |pid: &u32| {
-        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        words.split(|it| *it == 0).nth(1) == Some(b"engine")
-    };
-    let seen = loop {
-        let engine = processes_with(&place).into_iter().find(is_engine);
-        if let Some(found) = engine.and_then(allowed) {
-            break found;
-        }
-        assert!(Instant::now() < deadline, "an engine runs within two minutes");
-        thread::sleep(Duration::from_millis(10));
-    };
+    let seen = processors_of_engine(&workspace);
     assert_eq!(allowed(run.id()).as_deref(), Some("0"));
     assert!(seen.split([',', '-']).all(|it| it != "0"), "{seen}");
     assert!(run.wait().expect("it is ours").success());
     let text = fs::read_to_string(workspace.results().join("environment.json")).expect("written");
     let environment: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
     assert_eq!(environment["host_cores"], serde_json::json!([0]));
+    let all = std::thread::available_parallelism().map_or(1, usize::from);
     assert_eq!(environment["engine_cores"].as_array().map(Vec::len), Some(all - 1));
 }

@@ -369,9 +369,10 @@ fn of_container(
             grace_ms: step.stop.grace_ms + ATTENDANT_MS,
             // Enough to end and remove the container.
             orphan_ms: ATTENDANT_MS,
-            // The container engine bounds and places what runs in the container, not its attendant.
+            // The container engine bounds what runs in the container, not its attendant.
             memory_mib: None,
-            cores: Vec::new(),
+            // A container without an engine is a child of its attendant, and inherits its place.
+            cores: host.cores.clone(),
         },
     })
 }
