@@ -30,6 +30,7 @@ mod results;
 mod resume;
 mod simulation;
 mod statistics;
+mod tensorrt;
 mod terminal;
 mod traffic;
 

@@ -2,6 +2,8 @@
 //!
 //! Data only; who carries it out is elsewhere.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -35,6 +37,8 @@ pub struct Behaviour {
     pub gather: usize,
     /// The key that requests must show. One that does not is told what it showed, as careless servers do.
     pub api_key: Option<String>,
+    /// Further pages by their paths, as another engine has them; `@REQUESTS@` and `@TOKENS@` stand for what was served.
+    pub pages: BTreeMap<String, String>,
     /// What goes wrong.
     pub fault: Option<Fault>,
     /// After how many chunks it goes wrong.
@@ -57,6 +61,7 @@ impl Default for Behaviour {
             slots: 0,
             gather: 0,
             api_key: None,
+            pages: BTreeMap::new(),
             fault: None,
             fault_after: 0,
         }

@@ -319,6 +319,12 @@ impl Server {
 
     fn answer_question(&self, path: &str) -> String {
         let json = |body: String| answer::whole("200 OK", "application/json", &body);
+        if let Some(page) = self.behaviour.pages.get(path) {
+            let page = page.replace("@REQUESTS@", &self.truth.served.len().to_string());
+            let page = page.replace("@TOKENS@", &self.truth.tokens().to_string());
+            let kind = if page.starts_with('{') { "application/json" } else { "text/plain" };
+            return answer::whole("200 OK", kind, &page);
+        }
         match path {
             "/health" => answer::whole("200 OK", "text/plain", ""),
             "/v1/models" => json(
