@@ -24,6 +24,7 @@ mod journal;
 mod limits;
 mod locks;
 mod offline_and_server;
+mod packages;
 mod plugin;
 mod report;
 mod results;
