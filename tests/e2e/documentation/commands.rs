@@ -22,12 +22,17 @@ const PARSED: [&str; 6] =
 
 #[test]
 fn every_command_block_of_the_documentation_runs_as_it_stands() {
-    for page in pages(&RUN) {
-        let blocks = blocks::of(&text(&page));
-        if blocks.iter().any(|it| it.kind == "console" && not_run(it).is_none()) {
-            run(&page, &blocks);
+    // Each page has a directory of its own; what takes long is waiting for engines and windows.
+    std::thread::scope(|scope| {
+        for page in pages(&RUN) {
+            scope.spawn(move || {
+                let blocks = blocks::of(&text(&page));
+                if blocks.iter().any(|it| it.kind == "console" && not_run(it).is_none()) {
+                    run(&page, &blocks);
+                }
+            });
         }
-    }
+    });
 }
 
 #[test]
