@@ -217,8 +217,14 @@ fn gpus(options: &MeterOptions, findings: &mut Vec<Finding>) -> Vec<Source> {
 
 fn no_library(error: &LibraryError) -> Finding {
     match error {
-        LibraryError::Load(_) => Finding::note("nvml", error.to_string())
-            .with_remedy("install the NVIDIA driver, or mount its libraries into the container"),
+        LibraryError::Load(_) => Finding::note("nvml", error.to_string()).with_remedy(
+            // musl's programs are static here, and then load nothing.
+            if cfg!(target_env = "musl") {
+                "this build of llem is static and can load no library: take one for glibc"
+            } else {
+                "install the NVIDIA driver, or mount its libraries into the container"
+            },
+        ),
         LibraryError::NoDriver => Finding::warning("nvml", error.to_string())
             .with_remedy("load the kernel module: `modprobe nvidia`"),
         LibraryError::Denied => Finding::warning("nvml", error.to_string())
