@@ -127,6 +127,51 @@ fn the_page_on_coverage_has_every_row_with_a_test_that_there_is_or_a_reason() {
     assert_eq!(rows.len(), 121);
 }
 
+#[test]
+fn the_page_on_security_names_tests_that_there_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = fs::read_to_string(root.join("SECURITY.md")).expect("readable");
+    let mut sources = String::new();
+    ["host", "tests"].iter().for_each(|it| collect(&root.join(it), &mut sources));
+    let attacks = fs::read_dir(root.join("tests/attacks")).expect("there are attacks");
+    let attacks: Vec<String> = attacks
+        .filter_map(|it| it.ok()?.file_name().to_str()?.strip_suffix(".toml").map(str::to_owned))
+        .collect();
+    let is_attack = |name: &str| {
+        let (begin, end) = name.split_once('*').unwrap_or((name, ""));
+        let matches = |it: &&String| {
+            if name.contains('*') {
+                it.starts_with(begin) && it.ends_with(end)
+            } else {
+                *it == name
+            }
+        };
+        attacks.iter().any(|it| matches(&it))
+    };
+    let is_there = |name: &str| {
+        sources.contains(&format!("fn {name}(")) || is_attack(name) || root.join(name).exists()
+    };
+    let named = |text: &str| -> Vec<String> {
+        text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let (rules, tested) = page.split_once("## How it is tested").expect("there is that part");
+    let (_, rules) = rules.split_once("## What holds").expect("there is that part");
+    // After the head and the line below it.
+    let rows: Vec<&str> = rules.lines().filter(|it| it.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() >= 20, "{} rules", rows.len());
+    for row in rows {
+        let tests = named(row.rsplit(" | ").next().expect("three cells"));
+        assert!(!tests.is_empty(), "a rule without a test: {row}");
+        for test in tests {
+            assert!(is_there(&test), "no test `{test}`: {row}");
+        }
+    }
+    let further = named(tested).into_iter().filter(|it| it.matches(['_', '-']).count() > 1);
+    for test in further.filter(|it| it.chars().all(|c| c.is_ascii_lowercase() || c == '_')) {
+        assert!(is_there(&test), "no test `{test}`");
+    }
+}
+
 /// All sources below a directory, one after the other.
 fn collect(directory: &Path, into: &mut String) {
     for entry in fs::read_dir(directory).expect("readable") {

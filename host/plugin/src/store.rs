@@ -128,3 +128,37 @@ impl ResourceLimiter for Limits {
         16
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wasmtime_wasi::{
+        cli::WasiCliView as _,
+        clocks::WasiClocksView as _,
+        filesystem::WasiFilesystemView as _,
+        p2::bindings::{
+            cli::environment::Host as _,
+            clocks::wall_clock::Host as _,
+            filesystem::preopens::Host as _,
+            random::random::Host as _,
+            sockets::{instance_network::Host as _, ip_name_lookup::Host as _},
+        },
+        random::WasiRandomView as _,
+        sockets::WasiSocketsView as _,
+    };
+
+    use super::*;
+
+    #[test]
+    fn wasi_has_nothing_and_stands_still() {
+        let mut state = State::new();
+        assert_eq!(state.cli().get_environment().unwrap(), []);
+        assert_eq!(state.cli().get_arguments().unwrap(), [""; 0]);
+        assert!(state.filesystem().get_directories().unwrap().is_empty());
+        let now = state.clocks().now().unwrap();
+        assert_eq!((now.seconds, now.nanoseconds), (0, 0));
+        let drawn = |state: &mut State| state.random().get_random_bytes(32).unwrap();
+        assert_eq!(drawn(&mut state), drawn(&mut State::new()));
+        let network = state.sockets().instance_network().unwrap();
+        assert!(state.sockets().resolve_addresses(network, "localhost".to_owned()).is_err());
+    }
+}

@@ -190,6 +190,18 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_that_others_can_write_is_not_believed() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let home = tempfile::tempdir().expect("a directory");
+        Store::open_at(home.path()).expect("it is ours").write().expect("writable");
+        let lock = home.path().join("plugins.lock");
+        fs::set_permissions(&lock, fs::Permissions::from_mode(0o666)).expect("it is ours");
+        assert!(Store::open_at(home.path()).is_err());
+        fs::set_permissions(&lock, fs::Permissions::from_mode(0o600)).expect("it is ours");
+        assert!(Store::open_at(home.path()).is_ok());
+    }
+
+    #[test]
     fn a_lock_of_another_version_is_not_read() {
         let home = tempfile::tempdir().expect("a directory");
         fs::write(home.path().join("plugins.lock"), "version = 2\n").expect("writable");
