@@ -132,7 +132,9 @@ fn the_page_on_security_names_tests_that_there_are() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let page = fs::read_to_string(root.join("SECURITY.md")).expect("readable");
     let mut sources = String::new();
-    ["host", "tests"].iter().for_each(|it| collect(&root.join(it), &mut sources));
+    for directory in ["host", "tests"] {
+        collect(&root.join(directory), &mut sources);
+    }
     let attacks = fs::read_dir(root.join("tests/attacks")).expect("there are attacks");
     let attacks: Vec<String> = attacks
         .filter_map(|it| it.ok()?.file_name().to_str()?.strip_suffix(".toml").map(str::to_owned))
