@@ -25,9 +25,7 @@ pub(super) fn place(mids: &[f64], halves: &[f64], period: Option<f64>) -> Vec<Pl
         pairs.map(|(&time, &half)| Placed { time, standard: within(half).max(FLOOR) }).collect()
     };
     let Some(period) = period.filter(|_| mids.len() >= FEWEST) else { return alone() };
-    // A bracket's end is soon after its publication even where its begin is long before.
-    let ends: Vec<f64> = mids.iter().zip(halves).map(|(mid, half)| mid + half).collect();
-    let numbers = numbers(&ends, period);
+    let numbers = numbers(mids, halves, period);
     let predicted: Vec<Placed> =
         (0..mids.len()).map(|index| predict(index, &numbers, mids, halves)).collect();
     let wander = wander(mids, halves, &predicted);
@@ -50,12 +48,21 @@ fn within(half: f64) -> f64 {
 }
 
 /// Each publication's place on the grid.
-fn numbers(ends: &[f64], period: f64) -> Vec<f64> {
-    let mut place = 0.0;
-    let mut numbers = vec![place];
-    for pair in ends.windows(2) {
-        place += ((pair[1] - pair[0]) / period).round().max(1.0);
-        numbers.push(place);
+fn numbers(mids: &[f64], halves: &[f64], period: f64) -> Vec<f64> {
+    // A bracket's end is soon after its publication even where its begin is long before.
+    let ends: Vec<f64> = mids.iter().zip(halves).map(|(mid, half)| mid + half).collect();
+    // Over a reader that was kept from its work only the others can be counted: its own bracket holds several.
+    let is_wide = |index: usize| 2.0 * halves[index] > period;
+    let mut numbers = vec![0.0];
+    for index in 1..mids.len() {
+        let since = (0..index).rev().find(|&it| !is_wide(it)).unwrap_or(index - 1);
+        let passed = ((ends[index] - ends[since]) / period).round();
+        numbers.push(numbers[since] + passed.max(length(index - since)));
+        // What it found was the newest, so that the next one comes right after it.
+        for wide in (since + 1..index).rev().filter(|_| !is_wide(index)) {
+            let later = ((ends[index] - ends[wide]) / period).floor() + 1.0;
+            numbers[wide] = (numbers[index] - later).max(numbers[wide - 1] + 1.0);
+        }
     }
     numbers
 }
@@ -104,6 +111,23 @@ mod tests {
         let placed = place(&mids, &halves, Some(0.1));
         assert!((placed[12].time - 1.2).abs() < 1e-3, "{}", placed[12].time);
         assert!(placed[12].standard < 1e-3);
+    }
+
+    #[test]
+    fn a_bracket_over_many_publications_is_placed_by_those_around_it() {
+        // Nothing was read from just after 1.2 s until shortly before, or after, 2.1 s.
+        for (end, published) in [(2.08, 2.0), (2.12, 2.1)] {
+            let earlier = (0..=12).map(|n| (0.1 * f64::from(n), 0.003));
+            let later = (1..=12).map(|n| (published + 0.1 * f64::from(n), 0.003));
+            let wide = (f64::midpoint(1.21, end), (end - 1.21) / 2.0);
+            let (mids, halves): (Vec<f64>, Vec<f64>) = earlier.chain([wide]).chain(later).unzip();
+            let placed = place(&mids, &halves, Some(0.1));
+            for (time, is) in
+                [(1.2, &placed[12]), (published, &placed[13]), (published + 0.1, &placed[14])]
+            {
+                assert!((is.time - time).abs() < 1e-3, "{} is not {time}", is.time);
+            }
+        }
     }
 
     #[test]

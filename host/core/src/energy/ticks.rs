@@ -107,7 +107,7 @@ impl<'a> Curve<'a> {
         if self.energy[from..=to].windows(2).any(|pair| pair[1] < pair[0]) {
             return Err(Unusable::Decreased);
         }
-        if self.time[from..=to].windows(2).any(|pair| pair[1] - pair[0] > self.still()) {
+        if (from + 1..=to).any(|i| self.stood_before(i)) {
             return Err(Unusable::Stuck);
         }
         // A counter that is read at regular times has a tick for each read, also where it stands still; processor time
@@ -124,6 +124,19 @@ impl<'a> Curve<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the counter was seen to stand still for too long before a publication. That nobody looked is nothing of
+    /// the kind: it counts on while its reader is kept from its work.
+    fn stood_before(&self, index: usize) -> bool {
+        let seen = match self.series.device.instrument {
+            // The value before was read again and again, the last time at the lower bound.
+            Instrument::Nvml => self.bounds[index].0 - self.bounds[index - 1].1,
+            Instrument::RaplPerf | Instrument::RaplPowercap | Instrument::CpuTime => {
+                self.time[index] - self.time[index - 1]
+            }
+        };
+        seen > self.still()
     }
 
     /// How long a counter may stand still before it counts as stuck.
@@ -178,7 +191,11 @@ pub(super) fn tick_bounded(curve: &Curve<'_>, wanted: Window) -> Result<Estimate
     }
     let from = curve.well_placed(from..to);
     let to = curve.well_placed((from + 1..to).rev());
-    if curve.time[from] - begin > curve.still() || end - curve.time[to] > curve.still() {
+    let late = curve.time[from] - begin > curve.still();
+    let early = end - curve.time[to] > curve.still();
+    if late && (from == 0 || curve.stood_before(from))
+        || early && (to + 1 == curve.len() || curve.stood_before(to + 1))
+    {
         return Err(Unusable::Stuck);
     }
     curve.sound(from, to)?;

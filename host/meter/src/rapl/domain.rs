@@ -136,6 +136,10 @@ pub(crate) fn find(options: &MeterOptions, findings: &mut Vec<Finding>) -> Vec<D
     let (by_powercap, powercap_denied) = living(powercap::domains(sysfs));
     if !by_powercap.is_empty() {
         findings.push(Finding::good("rapl", format!("{} domains by powercap", by_powercap.len())));
+        findings.extend(powercap_denied.then(|| {
+            let message = "this user may not read all of the processor's energy counters: its figures lack some";
+            Finding::warning("rapl", message).with_remedy(permit(sysfs, false))
+        }));
         return by_powercap;
     }
     findings.push(if perf_denied || powercap_denied {

@@ -27,6 +27,15 @@ fn a_constant_idle_power_is_settled_and_exact() {
 }
 
 #[test]
+fn idle_power_is_found_also_where_its_recorder_is_kept_from_its_work() {
+    let gpu = GpuConfig { power: Profile::constant(128.0), ..GpuConfig::default() };
+    let simulation = Simulation::stalled(gpu, 14.05, 30.0);
+    let found = baseline(&simulation.series, window(&simulation, 4.0, 26.0)).expect("long enough");
+    assert!(found.settled, "{found:#?}");
+    assert!((found.mean_power_watts.get() - 128.0).abs() < 0.05, "{found:#?}");
+}
+
+#[test]
 fn a_decaying_idle_power_is_not_settled_and_its_slope_is_found() {
     let steps = (0..400).map(|n| f64::from(n) / 10.0).map(|t| (t, 140.0 - 0.3 * t)).collect();
     let power = Profile { steps, repeat_seconds: None };

@@ -104,6 +104,20 @@ fn a_counter_that_freezes_makes_the_window_suspect() {
 }
 
 #[test]
+fn a_recorder_that_is_kept_from_its_work_is_no_counter_that_stands_still() {
+    // Within the window, and at its begin and end.
+    for stall in [9.05, 5.75, 17.75] {
+        let simulation = Simulation::stalled(server(), stall, 22.0);
+        let reading = simulation.reading(6.0, 18.0, Mode::Running);
+        assert_eq!(reading.method, Some(Method::CounterTicks), "{reading:#?}");
+        assert_eq!(reading.verdict, Verdict::Valid, "{reading:#?}");
+        right(&simulation, &reading);
+    }
+    let simulation = Simulation::stalled(server(), 9.05, 22.0);
+    has(&simulation.reading(6.0, 18.0, Mode::Running), Flag::TicksMissed);
+}
+
+#[test]
 fn a_counter_that_never_moves_is_found_at_calibration() {
     let (simulation, reading) =
         observe(faulty(Faults { stuck_at: Some(-1.0), ..Faults::default() }));

@@ -22,6 +22,24 @@ impl Clock for FakeClock<'_> {
     }
 }
 
+/// The same, but the thread is once kept from its work: from a time on, for so long, in nanoseconds.
+struct Stalling<'a>(FakeClock<'a>, u64, u64);
+
+impl Clock for Stalling<'_> {
+    fn now_ns(&self) -> u64 {
+        self.0.now_ns()
+    }
+
+    fn wall_ns(&self) -> u64 {
+        self.0.wall_ns()
+    }
+
+    fn sleep_until(&self, at_ns: u64) {
+        let is_then = self.now_ns() < self.1 && self.1 <= at_ns;
+        self.0.sleep_until(at_ns + if is_then { self.2 } else { 0 });
+    }
+}
+
 /// A recorded simulation.
 pub(crate) struct Simulation {
     pub(crate) fake: Fake,
@@ -39,6 +57,17 @@ impl Simulation {
         let simulated = Simulated::open(fake.path());
         let until = at(&fake, seconds);
         let series = simulated.record(&FakeClock(&fake), subject, until);
+        Self { fake, series }
+    }
+
+    /// The same while the recording thread does not run for 0.8 s from a time of the script on.
+    pub(crate) fn stalled(gpu: GpuConfig, stall: f64, seconds: f64) -> Self {
+        let fake = Fake::new(&Config::simulated(gpu));
+        let simulated = Simulated::open(fake.path());
+        let clock = Stalling(FakeClock(&fake), at(&fake, stall), 800_000_000);
+        let series = simulated.record(&clock, None, at(&fake, seconds));
+        let gaps = series.ticks.hi_ns.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(gaps.max().is_some_and(|it| it > 700_000_000), "it sleeps at that time");
         Self { fake, series }
     }
 

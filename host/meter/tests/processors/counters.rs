@@ -1,90 +1,13 @@
-//! Processor counters of a machine that is a folder.
+//! Which counters are taken, what they count, and what becomes of those that break.
 
-use std::{
-    fs,
-    path::Path,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::Duration,
-};
+use std::{fs, path::Path, thread, time::Duration};
 
 use llem_core::energy::{
     EnergyReading, Flag, Instrument, Mode, Request, Scope, Settings, Verdict, measure, total,
 };
-use llem_meter::{Finding, Gpus, Instruments, Level, MeterOptions, now_ns};
-use tempfile::TempDir;
+use llem_meter::{Level, now_ns};
 
-/// Range of the counters: 65 536 J.
-const RANGE: u64 = 65_536_000_000;
-
-/// Counters are advanced by a thread, so machines do not run side by side.
-static TURN: Mutex<()> = Mutex::new(());
-
-/// A machine whose counters can be set.
-struct Machine(
-    TempDir,
-    #[expect(dead_code, reason = "held, not looked at")] MutexGuard<'static, ()>,
-);
-
-impl Machine {
-    fn new() -> Self {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        Self(tempfile::tempdir().expect("a temporary folder"), turn)
-    }
-
-    fn zone(&self, zone: &str, name: &str) {
-        let folder = self.0.path().join("class/powercap").join(zone);
-        fs::create_dir_all(&folder).expect("a folder");
-        fs::write(folder.join("name"), format!("{name}\n")).expect("a file");
-        fs::write(folder.join("max_energy_range_uj"), format!("{RANGE}\n")).expect("a file");
-        set(&folder, 0);
-    }
-
-    /// Lets counters run at these powers, in watts, from these values while something happens.
-    fn run<T>(&self, zones: &[(&str, u64, u64)], then: impl FnOnce() -> T) -> T {
-        let stop = AtomicBool::new(false);
-        let folders: Vec<_> = zones
-            .iter()
-            .map(|(zone, watts, from)| {
-                (self.0.path().join("class/powercap").join(zone), watts, from)
-            })
-            .collect();
-        let begin = now_ns();
-        let advance = || {
-            let elapsed_us = (now_ns() - begin) / 1_000;
-            for (folder, watts, from) in &folders {
-                set(folder, (*from + *watts * elapsed_us) % RANGE);
-            }
-        };
-        advance();
-        let advance_on = || {
-            while !stop.load(Ordering::Relaxed) {
-                advance();
-                thread::sleep(Duration::from_millis(1));
-            }
-        };
-        thread::scope(|scope| {
-            scope.spawn(advance_on);
-            let result = then();
-            stop.store(true, Ordering::Relaxed);
-            result
-        })
-    }
-
-    fn discover(&self) -> (Instruments, Vec<Finding>) {
-        let sysfs = self.0.path().to_owned();
-        Instruments::discover(&MeterOptions { gpus: Gpus::None, sysfs, ..MeterOptions::default() })
-    }
-}
-
-/// Replaces a counter in one go, so that no reader sees a part of it.
-fn set(folder: &Path, microjoules: u64) {
-    fs::write(folder.join("next"), format!("{microjoules}\n")).expect("a file");
-    fs::rename(folder.join("next"), folder.join("energy_uj")).expect("it is replaced");
-}
+use crate::machine::{Machine, RANGE, perf_unit};
 
 #[test]
 fn packages_and_memory_are_counted_once_across_a_wrap() {
@@ -132,7 +55,7 @@ fn a_counter_seen_twice_is_counted_once() {
     machine.zone("intel-rapl:0", "package-0");
     machine.zone("intel-rapl:1", "package-1");
     // Both names lead to one file, as on processors whose dies mirror one counter.
-    let folder = machine.0.path().join("class/powercap");
+    let folder = machine.path().join("class/powercap");
     fs::remove_file(folder.join("intel-rapl:1/energy_uj")).expect("it was there");
     std::os::unix::fs::symlink(
         folder.join("intel-rapl:0/energy_uj"),
@@ -155,17 +78,8 @@ fn a_counter_that_stands_still_is_no_counter() {
 #[test]
 fn a_described_unit_that_cannot_be_opened_is_no_counter() {
     let machine = Machine::new();
-    let unit = machine.0.path().join("bus/event_source/devices/power");
-    fs::create_dir_all(unit.join("events")).expect("a folder");
-    for (file, text) in [
-        ("type", "4093\n"),
-        ("cpumask", "0\n"),
-        ("events/energy-pkg", "event=0x02\n"),
-        ("events/energy-pkg.scale", "2.3283064365386962890625e-10\n"),
-        ("events/energy-pkg.unit", "Joules\n"),
-    ] {
-        fs::write(unit.join(file), text).expect("a file");
-    }
+    // No kernel has a unit of this number.
+    perf_unit(&machine, 4093, 2);
     let (instruments, findings) = machine.discover();
     assert_eq!(instruments.devices()[0].instrument, Instrument::CpuTime);
     assert!(findings.iter().any(|finding| finding.subject == "rapl"), "{findings:?}");
@@ -175,13 +89,24 @@ fn a_described_unit_that_cannot_be_opened_is_no_counter() {
 fn a_counter_that_cannot_be_read_is_no_counter() {
     let machine = Machine::new();
     machine.zone("intel-rapl:0", "package-0");
-    let file = machine.0.path().join("class/powercap/intel-rapl:0/energy_uj");
+    let file = machine.path().join("class/powercap/intel-rapl:0/energy_uj");
     fs::remove_file(&file).expect("it was there");
     fs::create_dir(&file).expect("a folder in its place");
     let (instruments, findings) = machine.discover();
     assert_eq!(instruments.devices()[0].instrument, Instrument::CpuTime);
     let finding = findings.iter().find(|it| it.subject == "rapl").expect("it is told");
     assert!(finding.remedy.is_some(), "{finding:?}");
+}
+
+#[test]
+fn the_dies_of_a_package_are_counted_each() {
+    let machine = Machine::new();
+    machine.zone("intel-rapl:0", "package-0-die-0");
+    machine.zone("intel-rapl:1", "package-0-die-1");
+    let powers = [("intel-rapl:0", 100, 0), ("intel-rapl:1", 60, 7)];
+    let devices = machine.run(&powers, || machine.discover().0.devices());
+    let ids: Vec<&str> = devices.iter().map(|it| it.id.as_str()).collect();
+    assert_eq!(ids, ["cpu-package-0-die-0", "cpu-package-0-die-1"]);
 }
 
 /// A window in the middle of which the counter runs no more and `then` happens to its folder.
@@ -197,7 +122,7 @@ fn broken_in_the_middle(then: impl FnOnce(&Path)) -> EnergyReading {
         thread::sleep(Duration::from_secs(1));
         (recording, begin_ns)
     });
-    then(&machine.0.path().join("class/powercap/intel-rapl:0"));
+    then(&machine.path().join("class/powercap/intel-rapl:0"));
     thread::sleep(Duration::from_millis(1_500));
     let end_ns = now_ns();
     thread::sleep(Duration::from_millis(500));
