@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use llem_fake_nvml::{Config, GpuConfig, library_path};
+use llem_fake_nvml::{Config, GpuConfig, Settings, library_path};
 use llem_tests::{
     Answer, Workspace,
     fake_slurm::{State, install, see},
@@ -62,14 +62,21 @@ fn a_directory_that_is_no_shard_is_named() {
 
 /// A shard of one trial that takes a GPU, on a machine that has two.
 fn shard_with_gpus(gpus: Vec<GpuConfig>) -> (Workspace, PathBuf) {
+    shard_of(gpus, "", &[])
+}
+
+/// The same of a study with these tables, submitted with these options.
+fn shard_of(gpus: Vec<GpuConfig>, further: &str, options: &[&str]) -> (Workspace, PathBuf) {
     let workspace = workspace();
     fs::copy(library_path(), workspace.path().join("libnvidia-ml.so.1")).expect("a copy");
-    let config = Config { gpus, ..Config::default() };
+    let settings = Some(workspace.path().join("set.json"));
+    let config = Config { gpus, settings, ..Config::default() };
     workspace.write("gpus.json", &serde_json::to_string(&config).expect("plain data"));
     install(workspace.path(), env!("CARGO_BIN_EXE_fake-slurm"), &State::new(0, 1.0, false))
         .expect("writable");
-    workspace.write("study.toml", &small_study("[executor]\nkind = \"slurm\""));
-    let mut command = workspace.command(&["run", "study.toml", "--detach"]);
+    workspace
+        .write("study.toml", &small_study(&format!("[executor]\nkind = \"slurm\"\n{further}")));
+    let mut command = workspace.command(&[&["run", "study.toml", "--detach"], options].concat());
     see(&mut command, workspace.path());
     let answer = Answer::of(&command.output().expect("it starts"));
     assert_eq!(answer.code, Some(0), "{}", answer.stderr);
@@ -84,8 +91,13 @@ fn shard_with_gpus(gpus: Vec<GpuConfig>) -> (Workspace, PathBuf) {
 }
 
 fn task(workspace: &Workspace, directory: &std::path::Path) -> Answer {
+    task_with(workspace, directory, &[])
+}
+
+fn task_with(workspace: &Workspace, directory: &std::path::Path, options: &[&str]) -> Answer {
+    let shard = directory.display().to_string();
     let output = workspace
-        .command(&["run", "study.toml", "--shard", &directory.display().to_string()])
+        .command(&[&["run", "study.toml", "--shard", &shard], options].concat())
         .env("LD_LIBRARY_PATH", workspace.path())
         .env("LLEM_FAKE_NVML", workspace.path().join("gpus.json"))
         .env("CUDA_VISIBLE_DEVICES", "1")
@@ -130,4 +142,29 @@ fn a_task_refuses_a_gpu_that_others_use() {
     let refusal = read(attempt(&directory).join("refused.json"));
     assert_eq!(refusal["is_of_node"], true);
     assert!(workspace.records_of(&attempt(&directory)).is_empty());
+}
+
+#[test]
+fn a_task_sets_the_gpu_that_it_was_given_alone_and_only_where_it_is_allowed() {
+    let gpu = |uuid: &str| GpuConfig { uuid: uuid.to_owned(), ..GpuConfig::default() };
+    let allowed = ["--allow", "gpu:power_limit"];
+    let (workspace, directory) =
+        shard_of(vec![gpu("GPU-one"), gpu("GPU-two")], "[gpu]\npower_limit = 300\n", &allowed);
+    let refused = task(&workspace, &directory);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--allow gpu:power_limit"), "{}", refused.stderr);
+    let set = workspace.path().join("set.json");
+    assert!(!set.exists());
+    let answer = task_with(&workspace, &directory, &allowed);
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    let entries = fs::read_dir(&directory).expect("it is there");
+    let records = entries.map(|it| workspace.records_of(&it.expect("readable").path()));
+    let records: Vec<Value> = records.flatten().collect();
+    assert_eq!(records.len(), 1);
+    let settings = &records[0]["gpu_settings"];
+    assert_eq!(settings.as_array().map(Vec::len), Some(1), "{settings:#}");
+    assert_eq!(settings[0]["power_limit"]["in_force_watts"], 300.0, "{settings:#}");
+    let set = Settings::read(&set);
+    assert!(!set.contains_key("GPU-one"), "{set:?}");
+    assert_eq!(set["GPU-two"].limit_milliwatts, Some(700_000));
 }

@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     os::unix::{fs::PermissionsExt as _, net::UnixListener},
+    path::Path,
     process::Command,
     thread,
 };
@@ -136,6 +137,30 @@ fn without_a_gpu_there_is_a_note_and_a_name_that_is_no_gpu_is_a_warning() {
     check_gpu(&bench, &[], &["note the NVIDIA management library could not be loaded"]);
 }
 
+/// `llem doctor` by a user who may neither count for the whole machine nor read what is another user's.
+fn by_a_user_without_rights(bench: &Bench) -> Command {
+    let doctor = bench.command(&["doctor", "--json"]);
+    if !rustix::process::geteuid().is_root() {
+        return doctor;
+    }
+    let mut command = Command::new("setpriv");
+    command.arg("--bounding-set=-dac_override,-dac_read_search,-perfmon,-sys_admin");
+    command.arg(doctor.get_program()).args(doctor.get_args());
+    command.current_dir(bench.workspace.path());
+    command.envs(doctor.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+}
+
+fn check_processor(bench: &Bench, sysfs: &Path, fix: &str) {
+    let mut doctor = by_a_user_without_rights(bench);
+    let found = findings(doctor.env("LLEM_SYSFS", sysfs));
+    let line = found.iter().find(|it| it["subject"] == "rapl").expect("it is looked for");
+    assert_eq!(line["severity"], "warning", "{line}");
+    let message = line["message"].as_str().expect("text");
+    assert!(message.contains("this user may not read"), "{line}");
+    assert_eq!(line["fix"], fix);
+}
+
 #[test]
 fn counters_that_may_not_be_read_come_with_the_command_that_permits_it() {
     let bench = machine(gpu());
@@ -149,23 +174,25 @@ fn counters_that_may_not_be_read_come_with_the_command_that_permits_it() {
     }
     let counter = zone.join("energy_uj");
     fs::set_permissions(&counter, fs::Permissions::from_mode(0o000)).expect("it is ours");
-    let doctor = bench.command(&["doctor", "--json"]);
-    // Root reads whatever it likes, unless it is kept from it.
-    let mut command = if rustix::process::geteuid().is_root() {
-        std::os::unix::fs::chown(&counter, Some(65_534), None).expect("root may");
-        let mut command = Command::new("setpriv");
-        command.arg("--bounding-set=-dac_override,-dac_read_search").arg(doctor.get_program());
-        command.args(doctor.get_args()).current_dir(bench.workspace.path());
-        command.envs(doctor.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command
-    } else {
-        doctor
-    };
-    let found = findings(command.env("LLEM_SYSFS", &sysfs));
-    let line = found.iter().find(|it| it["subject"] == "rapl").expect("it is looked for");
-    assert_eq!(line["severity"], "warning", "{line}");
     let fix = format!("sudo chmod a+r {}/class/powercap/intel-rapl:*/energy_uj", sysfs.display());
-    assert_eq!(line["fix"], fix.as_str());
+    check_processor(&bench, &sysfs, &fix);
+
+    // A real counter of the kernel, refused like that of a processor's energy.
+    let paranoid = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
+    if paranoid.trim().parse().is_ok_and(|it: i32| it > 0) {
+        let unit = sysfs.join("bus/event_source/devices/power");
+        fs::create_dir_all(unit.join("events")).expect("writable");
+        for (file, text) in [
+            ("type", "1"),
+            ("cpumask", "0"),
+            ("events/energy-pkg", "event=0x00"),
+            ("events/energy-pkg.scale", "1e-8"),
+            ("events/energy-pkg.unit", "Joules"),
+        ] {
+            fs::write(unit.join(file), text).expect("writable");
+        }
+        check_processor(&bench, &sysfs, "sudo sysctl kernel.perf_event_paranoid=0");
+    }
 }
 
 #[test]
@@ -178,6 +205,15 @@ fn a_container_engine_that_is_not_there_and_one_without_gpus_are_found() {
     };
     let complaint = complaints(&doctor(), "containers").remove(0);
     assert!(complaint.contains("takes no connection: No such file"), "{complaint}");
+
+    // None at all, unless the machine has one in a usual place.
+    let usual = ["/var/run/docker.sock", "/run/podman/podman.sock"];
+    if usual.iter().all(|it| !Path::new(it).exists()) {
+        let mut command = bench.command(&["doctor", "--json"]);
+        command.env_remove("CONTAINER_HOST").env("XDG_RUNTIME_DIR", bench.workspace.path());
+        let complaint = complaints(&findings(command.env_remove("DOCKER_HOST")), "containers");
+        assert_eq!(complaint, ["note no socket of Docker or Podman: engines run as processes"]);
+    }
 
     let listener = UnixListener::bind(&socket).expect("the path is short");
     thread::spawn(move || {
