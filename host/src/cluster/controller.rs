@@ -37,6 +37,9 @@ use crate::{
     store::{Header, Results, ResultsError},
 };
 
+/// The longest that a busy cluster is left alone, unless the user wants it longer.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
 /// How often it is looked whether the user wants to stop.
 const LOOK: Duration = Duration::from_millis(50);
 /// Blocks that wait in memory before they are merged.
@@ -202,8 +205,8 @@ impl Controller<'_> {
             if self.shards.iter().all(ShardState::is_settled) {
                 continue;
             }
-            // A cluster with much to say is asked less often.
-            let pause = self.options.poll.max(10 * asked.elapsed());
+            // A cluster with much to say is asked less often, but no user waits for long to see what became of it.
+            let pause = self.options.poll.max((10 * asked.elapsed()).min(LONGEST_PAUSE));
             let until = Instant::now() + pause;
             while Instant::now() < until && !cancel.is_wanted() {
                 thread::sleep(LOOK.min(until.saturating_duration_since(Instant::now())));
