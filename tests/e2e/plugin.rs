@@ -2,7 +2,7 @@
 
 use llem_sdk::SchemaTable;
 
-use crate::workspace;
+use crate::{small_study, workspace};
 
 /// What a build script makes of the parameters of an example.
 const MADE: &str = include_str!("../fixtures/schema-file.rs.in");
@@ -60,4 +60,20 @@ fn a_new_project_is_complete_and_never_written_over() {
     }
     assert_eq!(workspace.llem(&["plugin", "new", "a"]).code, Some(2));
     assert_eq!(workspace.llem(&["plugin", "new", "../x"]).code, Some(2));
+}
+
+#[test]
+fn a_run_says_where_no_engine_was_found() {
+    let workspace = workspace();
+    // An interpreter that has no engine that could be asked for its version.
+    let study = workspace.stand_in(env!("CARGO_BIN_EXE_stand-in"), &small_study(""));
+    for (study, is_told) in
+        [(study.clone(), true), (study.replace("venv =", "release = \"5.17.0\"\nvenv ="), false)]
+    {
+        workspace.write("study.toml", &study);
+        let answer = workspace.llem(&["run", "study.toml"]);
+        assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+        let told = answer.stderr.contains("plugin `pytorch` found no installed engine");
+        assert_eq!(told, is_told, "{}", answer.stderr);
+    }
 }

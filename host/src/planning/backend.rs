@@ -153,7 +153,18 @@ impl Backends {
         let wrong = |it: String| {
             Failure::message(ExitStatus::Usage, format!("plugin `{}`: {it}", descriptor.id))
         };
-        let release = release::choose(&releases, pinned, installed).map_err(wrong)?;
+        let mut release = release::choose(&releases, pinned, installed).map_err(wrong)?;
+        if release.installed.is_none()
+            && pinned.is_none()
+            && runner == Runner::Process
+            && !probes.is_empty()
+        {
+            release.note = Some(format!(
+                "plugin `{}` found no installed engine, so the schema of its newest release, {}, is used; an engine in an \
+                 environment of its own is found by `venv`, another is measured with `release`",
+                descriptor.id, release.id
+            ));
+        }
         if let Some(version) = inside.as_ref().and_then(|it| it.version.as_deref())
             && pinned.is_some()
         {
