@@ -5,7 +5,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
+    io::{BufRead, BufReader, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -112,24 +112,22 @@ impl Journal {
             .truncate(false)
             .open(path)
             .map_err(io("open"))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(io("read"))?;
-        let (entries, length) = parse(&bytes, path)?;
-        if length < bytes.len() {
-            file.set_len(to_u64(length)).map_err(io("write"))?;
+        let (entries, length) = entries(&file, path)?;
+        if length < file.metadata().map_err(io("read"))?.len() {
+            file.set_len(length).map_err(io("write"))?;
         }
-        file.seek(SeekFrom::End(0)).map_err(io("open"))?;
-        Ok((Self { path: path.to_owned(), file, length: to_u64(length) }, entries))
+        file.seek(SeekFrom::Start(length)).map_err(io("open"))?;
+        Ok((Self { path: path.to_owned(), file, length }, entries))
     }
 
     /// Reads a journal without opening it for writing.
     pub(crate) fn read(path: &Path) -> Result<Vec<Entry>, JournalError> {
-        let bytes = std::fs::read(path).map_err(|source| JournalError::Io {
+        let file = File::open(path).map_err(|source| JournalError::Io {
             doing: "read",
             path: path.to_owned(),
             source,
         })?;
-        Ok(parse(&bytes, path)?.0)
+        Ok(entries(&file, path)?.0)
     }
 
     /// Reads the whole entries from a byte on, of a journal that another process may be writing, and where they end.
@@ -137,10 +135,8 @@ impl Journal {
         let io = |doing| move |source| JournalError::Io { doing, path: path.to_owned(), source };
         let mut file = File::open(path).map_err(io("open"))?;
         file.seek(SeekFrom::Start(from)).map_err(io("read"))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(io("read"))?;
-        let (entries, whole) = parse(&bytes, path)?;
-        Ok((entries, from + to_u64(whole)))
+        let (entries, whole) = entries(&file, path)?;
+        Ok((entries, from + whole))
     }
 
     /// The first entry alone, however long the rest is and whatever state it is in; none of an empty file.
@@ -148,7 +144,7 @@ impl Journal {
         let io = |source| JournalError::Io { doing: "read", path: path.to_owned(), source };
         let mut line = Vec::new();
         BufReader::new(File::open(path).map_err(io)?).read_until(b'\n', &mut line).map_err(io)?;
-        Ok(parse(&line, path)?.0.into_iter().next())
+        Ok(parse(&line, 0, path)?.0.into_iter().next())
     }
 
     /// Appends an entry; see [`append_all`](Self::append_all).
@@ -187,14 +183,38 @@ fn decode(json: &[u8]) -> serde_json::Result<Entry> {
     serde_json::from_slice(json)
 }
 
-/// The entries and the length of what is whole.
-fn parse(bytes: &[u8], path: &Path) -> Result<(Vec<Entry>, usize), JournalError> {
-    let (lines, whole) = lines(bytes)
-        .map_err(|Damaged { line }| JournalError::Damaged { line, path: path.to_owned() })?;
+/// What a file has of its place on: the entries, and the length of what is whole. Lines are read one at a time, because
+/// the text of a large study would take as much memory as its records.
+fn entries(file: &File, path: &Path) -> Result<(Vec<Entry>, u64), JournalError> {
+    let mut reader = BufReader::with_capacity(1 << 18, file);
+    let (mut entries, mut length, mut line) = (Vec::new(), 0, Vec::new());
+    loop {
+        line.clear();
+        let read = reader.read_until(b'\n', &mut line);
+        let read = read.map_err(|source| JournalError::Io {
+            doing: "read",
+            path: path.to_owned(),
+            source,
+        })?;
+        let (found, whole) = parse(&line, entries.len(), path)?;
+        entries.extend(found);
+        length += to_u64(whole);
+        if read == 0 || whole < read {
+            return Ok((entries, length));
+        }
+    }
+}
+
+/// The entries and the length of what is whole, after so many other lines.
+fn parse(bytes: &[u8], before: usize, path: &Path) -> Result<(Vec<Entry>, usize), JournalError> {
+    let (lines, whole) = lines(bytes).map_err(|Damaged { line }| JournalError::Damaged {
+        line: before + line,
+        path: path.to_owned(),
+    })?;
     let mut entries = Vec::with_capacity(lines.len());
     for json in lines {
         let entry = decode(json).map_err(|source| JournalError::Unknown {
-            line: entries.len() + 1,
+            line: before + entries.len() + 1,
             path: path.to_owned(),
             source,
         })?;

@@ -1,5 +1,7 @@
 //! Which configurations no other one beats, and how sure that is.
 
+use std::cmp::Ordering;
+
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -27,6 +29,16 @@ pub struct Standing {
     pub probability: f64,
 }
 
+impl Better {
+    /// Makes less better.
+    fn sign(self) -> f64 {
+        match self {
+            Self::Lower => 1.0,
+            Self::Higher => -1.0,
+        }
+    }
+}
+
 const DRAWS: u32 = 2000;
 
 /// The front of configurations, each with one estimate an objective.
@@ -39,18 +51,20 @@ const DRAWS: u32 = 2000;
 /// assert_eq!(standings.iter().map(|it| it.on_front).collect::<Vec<_>>(), [true, true, false]);
 /// ```
 pub fn front(configurations: &[Vec<Estimate>], better: &[Better], seed: u64) -> Vec<Standing> {
-    let points: Vec<Vec<f64>> =
-        configurations.iter().map(|it| it.iter().map(|it| it.point).collect()).collect();
-    let on_front = undominated(&points, better);
+    let signs: Vec<f64> = better.iter().map(|it| it.sign()).collect();
+    let all: Vec<usize> = (0..configurations.len()).collect();
+    let points = |places: &[usize], value: &mut dyn FnMut(&Estimate) -> f64| -> Vec<f64> {
+        let estimates = places.iter().flat_map(|at| configurations[*at].iter().zip(&signs));
+        // There is one zero only, or it would be ordered before itself.
+        estimates.map(|(it, sign)| sign * value(it) + 0.0).collect()
+    };
+    let on_front = undominated(&points(&all, &mut |it| it.point), better.len());
     let contenders = contenders(configurations, better);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut counts = vec![0_u32; configurations.len()];
     for _ in 0..DRAWS {
-        let drawn: Vec<Vec<f64>> = contenders
-            .iter()
-            .map(|at| configurations[*at].iter().map(|it| draw(it, &mut rng)).collect())
-            .collect();
-        for (at, on) in contenders.iter().zip(undominated(&drawn, better)) {
+        let drawn = points(&contenders, &mut |it| draw(it, &mut rng));
+        for (at, on) in contenders.iter().zip(undominated(&drawn, better.len())) {
             counts[*at] += u32::from(on);
         }
     }
@@ -103,8 +117,39 @@ fn draw(estimate: &Estimate, rng: &mut ChaCha8Rng) -> f64 {
     estimate.point + normal * estimate.standard_error
 }
 
-fn undominated(points: &[Vec<f64>], better: &[Better]) -> Vec<bool> {
-    points.iter().map(|point| !points.iter().any(|other| dominates(other, point, better))).collect()
+/// Which points no other one dominates. Less is better in each of the `width` coordinates, which lie one after the other.
+///
+/// In lexicographic order a point can be dominated by an earlier one only, and then by one of the front so far: what
+/// dominates a dominated point dominates what that dominates.
+fn undominated(points: &[f64], width: usize) -> Vec<bool> {
+    let point = |at: usize| &points[at * width..][..width];
+    let count = points.len().checked_div(width).unwrap_or(0);
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_unstable_by(|one, other| {
+        let pairs = point(*one).iter().zip(point(*other));
+        pairs
+            .map(|(one, other)| one.total_cmp(other))
+            .find(|it| it.is_ne())
+            .unwrap_or(Ordering::Equal)
+    });
+    let mut is_on = vec![false; count];
+    let mut front: Vec<usize> = Vec::new();
+    let mut before: Option<usize> = None;
+    for at in order {
+        let own = point(at);
+        let alike = before.filter(|it| point(*it) == own);
+        is_on[at] = match alike {
+            Some(alike) => is_on[alike],
+            None => {
+                let beats = |it: &usize| point(*it).iter().zip(own).all(|(one, own)| one <= own);
+                let is_new = !front.iter().any(beats);
+                front.extend(is_new.then_some(at));
+                is_new
+            }
+        };
+        before = Some(at);
+    }
+    is_on
 }
 
 /// At least as good in everything and better in something.
@@ -136,6 +181,28 @@ mod tests {
             standings.iter().all(|it| it.on_front && (it.probability - 0.5).abs() < 0.05),
             "{standings:?}"
         );
+    }
+
+    #[test]
+    fn the_front_is_that_of_every_pair_compared() {
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        for width in 1..4 {
+            for count in [0, 1, 2, 40] {
+                // Few values, so that many points are alike in some coordinates or in all.
+                let mut value = || {
+                    let normal: f64 = StandardNormal.sample(&mut rng);
+                    (2.0 * normal).round() + 0.0
+                };
+                let points: Vec<f64> = (0..count * width).map(|_| value()).collect();
+                let better = vec![Better::Lower; width];
+                let all: Vec<&[f64]> = points.chunks(width).collect();
+                let expected: Vec<bool> = all
+                    .iter()
+                    .map(|own| !all.iter().any(|other| dominates(other, own, &better)))
+                    .collect();
+                assert_eq!(undominated(&points, width), expected, "{points:?}");
+            }
+        }
     }
 
     #[test]
