@@ -137,15 +137,13 @@ fn undominated(points: &[f64], width: usize) -> Vec<bool> {
     let mut before: Option<usize> = None;
     for at in order {
         let own = point(at);
-        let alike = before.filter(|it| point(*it) == own);
-        is_on[at] = match alike {
-            Some(alike) => is_on[alike],
-            None => {
-                let beats = |it: &usize| point(*it).iter().zip(own).all(|(one, own)| one <= own);
-                let is_new = !front.iter().any(beats);
-                front.extend(is_new.then_some(at));
-                is_new
-            }
+        is_on[at] = if let Some(alike) = before.filter(|it| point(*it) == own) {
+            is_on[alike]
+        } else {
+            let beats = |it: &usize| point(*it).iter().zip(own).all(|(one, own)| one <= own);
+            let is_new = !front.iter().any(beats);
+            front.extend(is_new.then_some(at));
+            is_new
         };
         before = Some(at);
     }
