@@ -71,9 +71,39 @@ impl Trial<'_> {
 impl ResultSet {
     /// Reads a results directory.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ResultsError> {
-        let path = path.as_ref().to_owned();
-        let mut entries = store::Results::read(&path)?.into_iter();
-        let Some(Entry::Header(header)) = entries.next() else {
+        Self::read(path.as_ref(), &|_| ())
+    }
+
+    /// The summary of a results directory alone, which needs less memory than all that its records say.
+    pub(crate) fn only_summary(path: &Path) -> Result<Summary, ResultsError> {
+        // No statistics are of what engines say of their own settings.
+        let lighten = |record: &mut Record| record.engine.effective = BTreeMap::new();
+        Ok(Self::read(path, &lighten)?.summary())
+    }
+
+    fn read(path: &Path, lighten: &dyn Fn(&mut Record)) -> Result<Self, ResultsError> {
+        let path = path.to_owned();
+        let mut first = None;
+        let mut records: Vec<Record> = Vec::new();
+        // Which of them each trial has; none where it was begun only.
+        let mut places: BTreeMap<TrialId, Option<usize>> = BTreeMap::new();
+        store::Results::read_each(&path, &mut |entry| match entry {
+            Entry::Header(header) => first = first.take().or(Some(header)),
+            Entry::TrialStarted { trial } => drop(places.entry(trial).or_default()),
+            Entry::Record(mut record) => {
+                lighten(&mut record);
+                let place = places.entry(record.trial.clone()).or_default();
+                if let Some(earlier) = place.and_then(|at| records.get_mut(at)) {
+                    // A trial that was run again replaces its earlier record.
+                    *earlier = *record;
+                } else {
+                    *place = Some(records.len());
+                    records.push(*record);
+                }
+            }
+            Entry::Resumed { .. } => (),
+        })?;
+        let Some(header) = first else {
             return Err(ResultsError::NotResults(path));
         };
         let too_new = |found, known| ResultsError::TooNew { path: path.clone(), found, known };
@@ -84,29 +114,16 @@ impl ResultSet {
         let environment = optional(&path, "environment.json")?;
         let origin: Option<Origin> = optional(&path, "origin.json")?;
         let origin = origin.map(|it| it.directory);
-        // A trial that was run again replaces its earlier record.
-        let mut last: BTreeMap<TrialId, Option<Record>> = BTreeMap::new();
-        for entry in entries {
-            match entry {
-                Entry::TrialStarted { trial } => drop(last.entry(trial).or_default()),
-                Entry::Record(record) => drop(last.insert(record.trial.clone(), Some(*record))),
-                Entry::Header(_) | Entry::Resumed { .. } => (),
-            }
-        }
         let index: BTreeMap<String, usize> =
             plan.experiments.iter().enumerate().map(|(at, it)| (it.id.to_string(), at)).collect();
-        let mut unfinished = Vec::new();
-        let mut records = Vec::with_capacity(last.len());
-        for (trial, record) in last {
-            match record {
-                Some(record) => records.push(record),
-                None => unfinished.push(trial),
-            }
-        }
+        let begun_only =
+            |(trial, place): (TrialId, Option<usize>)| place.is_none().then_some(trial);
+        let unfinished: Vec<TrialId> = places.into_iter().filter_map(begun_only).collect();
         if let Some(newer) = records.iter().map(|it| it.format).find(|it| *it > record::FORMAT) {
             return Err(too_new(newer, record::FORMAT));
         }
-        records.sort_by_key(|it| (index.get(&it.trial.experiment).copied(), it.trial.repeat));
+        records
+            .sort_unstable_by_key(|it| (index.get(&it.trial.experiment).copied(), it.trial.repeat));
         let study_file = std::fs::read_to_string(path.join("study.toml")).ok();
         Ok(Self { path, header, plan, records, unfinished, environment, study_file, origin, index })
     }
@@ -177,12 +194,12 @@ impl ResultSet {
 
     /// Statistics of each experiment and the effects of what was varied.
     pub fn summary(&self) -> Summary {
-        self.summary_of(&self.trials().collect::<Vec<_>>())
+        super::summary::of(self, self.trials())
     }
 
-    /// The same from trials that are at hand.
+    /// The same from trials that are at hand, in the order of [`trials`](Self::trials).
     pub fn summary_of(&self, trials: &[Trial<'_>]) -> Summary {
-        super::summary::of(self, trials)
+        super::summary::of(self, trials.iter().cloned())
     }
 
     /// The experiments whose id begins with a text or whose label is it.

@@ -8,6 +8,7 @@ use llem_core::{
     record::{Figure, Outcome, Record, figure_of, primary_scope, window_figures},
     repeat::coverage,
     stats::{Sample, Summary as Statistics, confidence, drift::Drift},
+    study::Experiment,
 };
 use serde::{Deserialize, Serialize};
 
@@ -84,32 +85,31 @@ pub struct FigureSummary {
     pub ranked: bool,
 }
 
-/// Summarises a run from its trials.
-pub(super) fn of(results: &ResultSet, trials: &[Trial<'_>]) -> Summary {
+/// Summarises a run from its trials. All figures of a trial are needed until those of its experiment are summarised, and
+/// large studies have many: later only the primary one is.
+pub(super) fn of<'a>(results: &ResultSet, trials: impl Iterator<Item = Trial<'a>>) -> Summary {
     let plan = results.plan();
     let measure = plan.experiments.first().map(|it| &it.measure);
     let primary =
         measure.and_then(|it| figure_of(&it.primary)).unwrap_or("energy_per_output_token_joules");
     let coverage = coverage_of(results);
-    let mut by_experiment: Vec<Vec<&Trial<'_>>> = vec![Vec::new(); plan.experiments.len()];
-    for trial in trials {
-        by_experiment[trial.index].push(trial);
+    let mut experiments: Vec<ExperimentSummary> = plan.experiments.iter().map(untried).collect();
+    let mut all: Vec<Trial<'_>> = Vec::new();
+    let mut own: Vec<Trial<'_>> = Vec::new();
+    let mut trials = trials.peekable();
+    while let Some(trial) = trials.next() {
+        let index = trial.index;
+        own.push(trial);
+        if trials.peek().is_none_or(|it| it.index != index) {
+            add(&mut experiments[index], &own, coverage);
+            all.extend(own.drain(..).map(|mut it| {
+                it.figures.retain(|figure| figure.name == primary);
+                it.figures.shrink_to_fit();
+                it
+            }));
+        }
     }
-    let experiments: Vec<ExperimentSummary> = plan
-        .experiments
-        .iter()
-        .zip(by_experiment)
-        .map(|(experiment, trials)| ExperimentSummary {
-            id: experiment.id.to_string(),
-            label: experiment.label.clone(),
-            plugin: experiment.plugin.to_string(),
-            mode: experiment.mode,
-            completed: u32::try_from(trials.iter().filter(|it| it.record.is_completed()).count())
-                .unwrap_or(u32::MAX),
-            failures: trials.iter().filter_map(|it| failure(it.record)).collect(),
-            figures: figure_summaries(&trials, coverage),
-        })
-        .collect();
+    let trials = all.as_slice();
     Summary {
         study: results.study().to_owned(),
         primary: primary.to_owned(),
@@ -127,12 +127,32 @@ pub(super) fn of(results: &ResultSet, trials: &[Trial<'_>]) -> Summary {
     }
 }
 
+fn untried(experiment: &Experiment) -> ExperimentSummary {
+    ExperimentSummary {
+        id: experiment.id.to_string(),
+        label: experiment.label.clone(),
+        plugin: experiment.plugin.to_string(),
+        mode: experiment.mode,
+        completed: 0,
+        failures: Vec::new(),
+        figures: BTreeMap::new(),
+    }
+}
+
+/// Adds the trials of an experiment.
+fn add(summary: &mut ExperimentSummary, trials: &[Trial<'_>], coverage: f64) {
+    let completed = trials.iter().filter(|it| it.record.is_completed()).count();
+    summary.completed = u32::try_from(completed).unwrap_or(u32::MAX);
+    summary.failures = trials.iter().filter_map(|it| failure(it.record)).collect();
+    summary.figures = figure_summaries(trials, coverage);
+}
+
 /// Coverage of the intervals of a run.
 pub(super) fn coverage_of(results: &ResultSet) -> f64 {
     results.experiments().first().map_or(0.95, |it| coverage(&it.measure.repeats))
 }
 
-fn figure_summaries(trials: &[&Trial<'_>], coverage: f64) -> BTreeMap<String, FigureSummary> {
+fn figure_summaries(trials: &[Trial<'_>], coverage: f64) -> BTreeMap<String, FigureSummary> {
     let mut values: BTreeMap<&str, Vec<&Figure>> = BTreeMap::new();
     for figure in trials.iter().flat_map(|it| &it.figures) {
         values.entry(&figure.name).or_default().push(figure);
@@ -157,7 +177,7 @@ fn figure_summaries(trials: &[&Trial<'_>], coverage: f64) -> BTreeMap<String, Fi
 }
 
 /// Figures by trial and window, where trials have several windows.
-fn windows(trials: &[&Trial<'_>]) -> Vec<Vec<Vec<Figure>>> {
+fn windows(trials: &[Trial<'_>]) -> Vec<Vec<Vec<Figure>>> {
     let measured = trials.iter().filter_map(|it| it.record.measured());
     measured.filter(|it| it.windows.len() > 1).map(window_figures).collect()
 }

@@ -120,14 +120,14 @@ impl Journal {
         Ok((Self { path: path.to_owned(), file, length }, entries))
     }
 
-    /// Reads a journal without opening it for writing.
-    pub(crate) fn read(path: &Path) -> Result<Vec<Entry>, JournalError> {
+    /// Hands over the entries of a journal, without opening it for writing.
+    pub(crate) fn read(path: &Path, take: &mut dyn FnMut(Entry)) -> Result<(), JournalError> {
         let file = File::open(path).map_err(|source| JournalError::Io {
             doing: "read",
             path: path.to_owned(),
             source,
         })?;
-        Ok(entries(&file, path)?.0)
+        each(&file, path, take).map(drop)
     }
 
     /// Reads the whole entries from a byte on, of a journal that another process may be writing, and where they end.
@@ -183,11 +183,18 @@ fn decode(json: &[u8]) -> serde_json::Result<Entry> {
     serde_json::from_slice(json)
 }
 
-/// What a file has of its place on: the entries, and the length of what is whole. Lines are read one at a time, because
-/// the text of a large study would take as much memory as its records.
+/// What a file has of its place on: the entries, and the length of what is whole.
 fn entries(file: &File, path: &Path) -> Result<(Vec<Entry>, u64), JournalError> {
+    let mut entries = Vec::new();
+    let length = each(file, path, &mut |it| entries.push(it))?;
+    Ok((entries, length))
+}
+
+/// Hands over one entry after the other and gives the length of what is whole: the text of a large study would take as
+/// much memory as its records.
+fn each(file: &File, path: &Path, take: &mut dyn FnMut(Entry)) -> Result<u64, JournalError> {
     let mut reader = BufReader::with_capacity(1 << 18, file);
-    let (mut entries, mut length, mut line) = (Vec::new(), 0, Vec::new());
+    let (mut count, mut length, mut line) = (0, 0, Vec::new());
     loop {
         line.clear();
         let read = reader.read_until(b'\n', &mut line);
@@ -196,11 +203,12 @@ fn entries(file: &File, path: &Path) -> Result<(Vec<Entry>, u64), JournalError> 
             path: path.to_owned(),
             source,
         })?;
-        let (found, whole) = parse(&line, entries.len(), path)?;
-        entries.extend(found);
+        let (found, whole) = parse(&line, count, path)?;
+        count += found.len();
+        found.into_iter().for_each(&mut *take);
         length += to_u64(whole);
         if read == 0 || whole < read {
-            return Ok((entries, length));
+            return Ok(length);
         }
     }
 }

@@ -166,11 +166,18 @@ impl Results {
 
     /// Reads all entries of a results directory.
     pub(crate) fn read(path: &Path) -> Result<Vec<Entry>, ResultsError> {
+        let mut entries = Vec::new();
+        Self::read_each(path, &mut |it| entries.push(it))?;
+        Ok(entries)
+    }
+
+    /// Hands over the entries of a results directory one after the other.
+    pub(crate) fn read_each(path: &Path, take: &mut dyn FnMut(Entry)) -> Result<(), ResultsError> {
         let journal = path.join(JOURNAL);
         if !journal.is_file() {
             return Err(ResultsError::NotResults(path.to_owned()));
         }
-        Ok(Journal::read(&journal)?)
+        Ok(Journal::read(&journal, take)?)
     }
 
     fn open(path: &Path) -> Result<(Self, Vec<Entry>), ResultsError> {
