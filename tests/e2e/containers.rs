@@ -2,7 +2,7 @@
 
 use std::{fs, thread, time::Duration};
 
-use llem_tests::{Answer, Workspace, processes_with};
+use llem_tests::{Answer, Workspace, path_with, processes_with};
 
 use crate::{
     isolation::{has_two_processors, processors_of_engine},
@@ -23,10 +23,9 @@ fn with_apptainer(further: &str) -> Workspace {
 }
 
 fn command(workspace: &Workspace, args: &[&str]) -> std::process::Command {
-    let path = std::env::var("PATH").unwrap_or_default();
     let mut command = workspace.command(args);
     command
-        .env("PATH", format!("{}:{path}", workspace.path().join("bin").display()))
+        .env("PATH", path_with(&[workspace.path().join("bin")]))
         .env("LLEM_CONTAINER_ENGINE", "apptainer")
         .env("LLEM_CONTAINER_IMAGES", workspace.path().join("images"));
     command

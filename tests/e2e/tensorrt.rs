@@ -3,34 +3,21 @@
 use std::{fs, os::unix::fs::symlink};
 
 use llem_fake_nvml::{Config, GpuConfig};
-use llem_tests::Answer;
+use llem_tests::{Answer, path_with};
 use serde_json::{Value, json};
 
-use crate::energy::Bench;
+use crate::{energy::Bench, small_study};
 
-const STUDY: &str = r#"
-name = "served"
-[model]
-id = "random:tiny-llama-15m"
-[workload]
-requests = 4
-input_tokens = 8
-output_tokens = 6
-[traffic]
-concurrency = 2
-[measure]
-warmup = { requests = 1 }
-window = "1s"
-windows = 1
-baseline = "none"
-repeats = 1
-rest = "10ms"
-[plugin.tensorrt]
-runner = "process"
-release = "1.2.1"
-engine.kv_cache_config.enable_block_reuse = false
-sampling.temperature = 0.5
-"#;
+/// The small study with this plugin, and more at its end.
+fn study(more: &str) -> String {
+    small_study("").replace("output_tokens = 4", "output_tokens = 6").replace(
+        "[plugin.candle]\nengine.max_batch_size = 4",
+        &format!(
+            "[traffic]\nconcurrency = 2\n[plugin.tensorrt]\nrunner = \"process\"\nrelease = \"1.2.1\"\n\
+             engine.kv_cache_config.enable_block_reuse = false\nsampling.temperature = 0.5\n{more}"
+        ),
+    )
+}
 
 /// Runs the study, with more at its end, beside a simulated GPU.
 fn run(more: &str) -> (Bench, Answer) {
@@ -39,11 +26,10 @@ fn run(more: &str) -> (Bench, Answer) {
     fs::create_dir(&bin).expect("writable");
     symlink(env!("CARGO_BIN_EXE_fake-trtllm"), bin.join("trtllm-serve")).expect("writable");
     bench.workspace.write("none.toml", "");
-    bench.workspace.write("study.toml", &format!("{STUDY}{more}"));
-    let path = std::env::var("PATH").unwrap_or_default();
+    bench.workspace.write("study.toml", &study(more));
     let output = bench
         .command(&["run", "--plugin", "tensorrt", "study.toml"])
-        .env("PATH", format!("{}:{path}", bin.display()))
+        .env("PATH", path_with(&[bin]))
         .output();
     (bench, Answer::of(&output.expect("the program under test starts")))
 }

@@ -73,9 +73,8 @@ pub fn install(directory: &Path, stand_in: &str, cluster: &State) -> io::Result<
 
 /// Has a command see the cluster of a directory.
 pub fn see(command: &mut std::process::Command, directory: &Path) {
-    let path = std::env::var("PATH").unwrap_or_default();
     command
-        .env("PATH", format!("{}:{path}", directory.join("bin").display()))
+        .env("PATH", crate::path_with(&[directory.join("bin")]))
         .env("LLEM_FAKE_SLURM", directory);
 }
 

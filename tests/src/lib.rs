@@ -6,10 +6,18 @@ pub mod slurm;
 pub mod synthetic;
 
 use std::{
+    ffi::OsString,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::OnceLock,
 };
+
+/// The user's `PATH`, with these directories before it.
+pub fn path_with(directories: &[PathBuf]) -> OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let all = directories.iter().cloned().chain(std::env::split_paths(&path));
+    std::env::join_paths(all).expect("no colons in the tests' names")
+}
 
 /// A directory of its own for one test, removed afterwards, with `llem` run inside it.
 #[derive(Debug)]

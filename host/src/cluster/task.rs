@@ -149,8 +149,9 @@ fn carry_out(
     emit: &mut dyn FnMut(Event),
 ) -> Result<Finished, Failure> {
     let devices = instruments.devices();
+    let ids = machine::gpu_ids(&devices);
     let backends = Backends::new(Gate::new(allow.to_vec()))?
-        .with_gpus(machine::gpu_ids(&devices))
+        .with_gpus(ids.clone())
         .with_cores(cores.engines.clone());
     let trials =
         open.into_iter().flat_map(|block| block.trials.iter().map(|it| (*it, block.number)));
@@ -171,9 +172,9 @@ fn carry_out(
     let cancel = Cancel::install().map_err(|it| Failure::new(ExitStatus::Internal, &it))?;
     // The scheduler shares boards out among its own jobs; a study that somebody runs by hand is not one of them.
     let mut say = |error: &LockError| note(&format!("waiting: {error}"));
-    let _gpus = locks::wait(&machine::gpu_ids(&devices), &|| cancel.is_wanted(), &mut say)
+    let _gpus = locks::wait(&ids, &|| cancel.is_wanted(), &mut say)
         .map_err(|it| Failure::new(ExitStatus::Environment, &it))?;
-    gpus::put_back(&machine::gpu_ids(&devices), &mut |it| note(&it));
+    gpus::put_back(&ids, &mut |it| note(&it));
     let bench = Bench {
         gpus: gpus::prepare(&planned.expansion.experiments, &devices, allow)?,
         instruments,

@@ -71,8 +71,9 @@ pub(super) fn here(
     let cores = machine::divide_cores().map_err(undivided)?;
     let (instruments, findings) = instruments();
     let devices = instruments.devices();
+    let ids = machine::gpu_ids(&devices);
     let backends = Backends::new(Gate::new(args.allow.clone()).asking())?
-        .with_gpus(machine::gpu_ids(&devices))
+        .with_gpus(ids.clone())
         .with_cores(cores.engines.clone());
     let mut planned = planning::plan(
         &args.study,
@@ -91,9 +92,9 @@ pub(super) fn here(
     let settings = config::read()?;
     let cancel = Cancel::install().map_err(|it| Failure::new(ExitStatus::Internal, &it))?;
     // Held until the last record is written.
-    let _gpus = lock_gpus(&machine::gpu_ids(&devices), args.wait, &cancel)?;
+    let _gpus = lock_gpus(&ids, args.wait, &cancel)?;
     sweep();
-    gpus::put_back(&machine::gpu_ids(&devices), &mut |it| note(&it));
+    gpus::put_back(&ids, &mut |it| note(&it));
     let settable = gpus::prepare(&planned.expansion.experiments, &devices, &args.allow)?;
     let (_, mut results, earlier) = open(args, &planned, args.retry_failed)?;
     describe(&results, &planned, &settings).map_err(|it| unusable(&it))?;

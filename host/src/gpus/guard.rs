@@ -137,11 +137,7 @@ impl Board {
         let Self { control, kept } = self;
         let failed = |it: llem_meter::ControlError| it.to_string();
         let Some(watts) = watts else {
-            if let Some(limit) = kept.before.power_limit_milliwatts {
-                control.set_power_limit(limit).map_err(failed)?;
-                kept.note(Before { power_limit_milliwatts: None, ..kept.before.clone() })
-                    .map_err(|it| it.to_string())?;
-            }
+            kept.restore_power_limit(control).map_err(|it| it.to_string())?;
             return Ok(None);
         };
         let before = match kept.before.power_limit_milliwatts {
@@ -171,18 +167,13 @@ impl Board {
     /// Which clock is in force shows under load only, so it is read in the windows.
     fn set_sm_clock(&mut self, megahertz: Option<u32>) -> Result<Option<SmClockSetting>, String> {
         let Self { control, kept } = self;
-        let failed = |it: llem_meter::ControlError| it.to_string();
-        let noted =
-            |has_locked_sm_clock, before: &Before| Before { has_locked_sm_clock, ..before.clone() };
         let Some(asked_megahertz) = megahertz else {
-            if kept.before.has_locked_sm_clock {
-                control.unlock_sm_clock().map_err(failed)?;
-                kept.note(noted(false, &kept.before)).map_err(|it| it.to_string())?;
-            }
+            kept.restore_sm_clock(control).map_err(|it| it.to_string())?;
             return Ok(None);
         };
-        kept.note(noted(true, &kept.before)).map_err(|it| it.to_string())?;
-        control.lock_sm_clock(asked_megahertz).map_err(failed)?;
+        kept.note(Before { has_locked_sm_clock: true, ..kept.before.clone() })
+            .map_err(|it| it.to_string())?;
+        control.lock_sm_clock(asked_megahertz).map_err(|it| it.to_string())?;
         Ok(Some(SmClockSetting { asked_megahertz, observed_megahertz: None }))
     }
 }

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use llem_core::record::GpuSetting;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::guard::{Answer, Order};
@@ -65,10 +66,7 @@ impl Running {
     }
 
     /// Tells it how GPUs are to be.
-    pub(super) fn tell(
-        &mut self,
-        order: &Order,
-    ) -> Result<Vec<llem_core::record::GpuSetting>, Silence> {
+    pub(super) fn tell(&mut self, order: &Order) -> Result<Vec<GpuSetting>, Silence> {
         let line = serde_json::to_string(order).expect("it has string keys only");
         let orders = self.orders.as_mut().expect("it is open until this is dropped");
         let told = writeln!(orders, "{line}").and_then(|()| orders.flush());
@@ -76,7 +74,7 @@ impl Running {
         self.answer()
     }
 
-    fn answer(&mut self) -> Result<Vec<llem_core::record::GpuSetting>, Silence> {
+    fn answer(&mut self) -> Result<Vec<GpuSetting>, Silence> {
         let gone = |why: &str| Silence::Gone(format!("the guard of the GPUs {why}"));
         let mut fds = [PollFd::new(self.answers.get_ref(), PollFlags::IN)];
         let seconds = i64::try_from(PATIENCE.as_secs()).unwrap_or(i64::MAX);

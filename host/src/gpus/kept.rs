@@ -101,16 +101,24 @@ impl Kept {
 
     /// Puts everything back.
     pub(super) fn restore(&mut self, control: &Control) -> Result<(), RestoreError> {
-        if self.before.is_empty() {
+        self.restore_power_limit(control)?;
+        self.restore_sm_clock(control)
+    }
+
+    /// Puts the power limit back, where it was changed.
+    pub(super) fn restore_power_limit(&mut self, control: &Control) -> Result<(), RestoreError> {
+        let Some(limit) = self.before.power_limit_milliwatts else { return Ok(()) };
+        control.set_power_limit(limit)?;
+        Ok(self.note(Before { power_limit_milliwatts: None, ..self.before.clone() })?)
+    }
+
+    /// Lets the SM clock go, where it was locked.
+    pub(super) fn restore_sm_clock(&mut self, control: &Control) -> Result<(), RestoreError> {
+        if !self.before.has_locked_sm_clock {
             return Ok(());
         }
-        if let Some(limit) = self.before.power_limit_milliwatts {
-            control.set_power_limit(limit)?;
-        }
-        if self.before.has_locked_sm_clock {
-            control.unlock_sm_clock()?;
-        }
-        Ok(self.note(Before::default())?)
+        control.unlock_sm_clock()?;
+        Ok(self.note(Before { has_locked_sm_clock: false, ..self.before.clone() })?)
     }
 }
 

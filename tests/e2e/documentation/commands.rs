@@ -5,6 +5,7 @@ use std::{fs, net::TcpListener, os::unix::process::CommandExt as _, path::Path, 
 use llem_tests::{
     Answer, Workspace,
     fake_slurm::{State, install, see},
+    path_with,
 };
 
 use super::{
@@ -109,9 +110,9 @@ fn run(page: &str, blocks: &[Block]) {
                         install(workspace.path(), stand_in, &State::new(1, 0.1, false))
                             .expect("writable");
                     }
-                    let path = path(&workspace);
                     see(&mut shell, workspace.path());
-                    shell.env("PATH", format!("{}/bin:{path}", workspace.path().display()));
+                    let places = ["bin", "tools"].map(|it| workspace.path().join(it));
+                    shell.env("PATH", path_with(&places));
                 }
                 Remark::Ends(code) => ends = *code,
                 Remark::NotRun(_) | Remark::File(_) => (),
@@ -137,13 +138,9 @@ fn shell(workspace: &Workspace, script: &str) -> Command {
     for (name, value) in workspace.command(&[]).get_envs() {
         shell.env(name, value.unwrap_or_default());
     }
-    shell.env("PATH", path(workspace)).env("HOME", workspace.path());
+    let tools = workspace.path().join("tools");
+    shell.env("PATH", path_with(&[tools])).env("HOME", workspace.path());
     shell
-}
-
-fn path(workspace: &Workspace) -> String {
-    let path = std::env::var("PATH").unwrap_or_default();
-    format!("{}/tools:{path}", workspace.path().display())
 }
 
 fn copy(from: &Path, to: &Path) {
