@@ -64,7 +64,7 @@ def bench_program(directory, name, *more):
         arguments = [directory / name, server.url + "/v1", str(streams), str(requests), str(TOKENS), *more]
         found = json.loads(subprocess.run(arguments, stdout=subprocess.PIPE, stderr=log, check=True, text=True, timeout=LONGEST_S).stdout)
         return {
-            "ttft": found["ttft_ms"] or {}, "itl": found["itl_ms"] or {}, "rate": found["tokens_per_second"], "own_cpu": found["cpu_us_per_token"],
+            "ttft": found["ttft_ms"] or {}, "itl": found["itl_ms"] or {}, "own_cpu": found["cpu_us_per_token"],
             "seen": found["tokens"], "delay": found["dispatch_delay_ms"], "warnings": found["warnings"],
         }
 
@@ -81,7 +81,7 @@ def aiperf(venv, tokenizer):
         ], log)
         found = json.loads(next(pathlib.Path(scratch).rglob("profile_export_aiperf.json")).read_text())
         pick = lambda name: {"p50": found[name]["p50"], "p99": found[name]["p99"]}
-        return {"ttft": pick("time_to_first_token"), "itl": pick("inter_token_latency"), "rate": found["output_token_throughput"]["avg"]}
+        return {"ttft": pick("time_to_first_token"), "itl": pick("inter_token_latency")}
 
     return run
 
@@ -97,8 +97,7 @@ def guidellm(venv, tokenizer):
         ], log)
         metrics = json.loads(output.read_text())["benchmarks"][0]["metrics"]
         pick = lambda name: {"p50": metrics[name]["successful"]["percentiles"]["p50"], "p99": metrics[name]["successful"]["percentiles"]["p99"]}
-        rate = metrics["output_tokens_per_second"]["successful"]["mean"]
-        return {"ttft": pick("time_to_first_token_ms"), "itl": pick("inter_token_latency_ms"), "rate": rate}
+        return {"ttft": pick("time_to_first_token_ms"), "itl": pick("inter_token_latency_ms")}
 
     return run
 
@@ -125,7 +124,7 @@ def serving(program, tokenizer, more, output_option):
         ], log, env={**os.environ, "HF_HUB_OFFLINE": "1"})
         found = json.loads(output.read_text().splitlines()[-1] if output.read_text().count("\n") <= 1 else output.read_text())
         pick = lambda name: {"p50": found.get(f"median_{name}_ms"), "p99": found.get(f"p99_{name}_ms")}
-        return {"ttft": pick("ttft"), "itl": pick("itl"), "rate": found["output_throughput"]}
+        return {"ttft": pick("ttft"), "itl": pick("itl")}
 
     return run
 
@@ -185,8 +184,16 @@ def measure(run, binary, streams, requests, behaviour):
     off = lambda name: None if found["ttft"].get(name) is None else found["ttft"][name] - truth[name]
     return found | {
         "cpu": found.get("own_cpu", cpu / tokens * 1e6), "tokens": tokens, "requests": len(served),
-        "off50": off("p50"), "off99": off("p99"), "true99": truth["p99"], "itl_off": itl_off(found, behaviour, served),
+        "rate": request_rate(served, streams), "off50": off("p50"), "off99": off("p99"), "true99": truth["p99"], "itl_off": itl_off(found, behaviour, served),
     }
+
+
+def request_rate(served, streams):
+    """Requests a second as the server saw them, from when all streams had begun to when the last request came: how fast a
+    client replaces what is finished, whether it starts its streams at once or one after the other."""
+    arrived = sorted(request["arrived_ns"] for request in served)
+    seconds = (arrived[-1] - arrived[streams - 1]) / 1e9 if len(arrived) > streams else 0
+    return (len(arrived) - streams) / seconds if seconds else None
 
 
 def itl_off(found, behaviour, served):
@@ -224,8 +231,8 @@ def closed_loops(clients, server, arguments):
                 continue
             for row in good:
                 row["itl99"] = row["itl"].get("p99")
-                row["request_rate"] = row["rate"] / TOKENS
-            cells = [show(median(good, "cpu")), show(median(good, "request_rate"), 2), show(median(good, "rate"))]
+            rate = median(good, "rate")
+            cells = [show(median(good, "cpu")), show(rate, 2), show(None if rate is None else rate * TOKENS)]
             cells += [show(median(good, key), 2) for key in ("off50", "off99", "itl_off", "itl99", "true99")]
             print(f"| {streams:,} | {name} | " + " | ".join(cells) + " |", flush=True)
 
@@ -235,7 +242,7 @@ def bursts(run, server, arguments):
     print("|--:|--:|--:|--:|")
     for streams in map(int, arguments.streams.split(",")):
         row = measure(run, server, streams, max(streams * 5, 4000), {"chunks_per_write": 16})
-        print(f"| {streams:,} | " + (repr(row["error"]) if "error" in row else f"{show(row['cpu'], 2)} | {show(row['rate'], 0)} | {row['tokens'] - row['seen']}") + " |", flush=True)
+        print(f"| {streams:,} | " + (repr(row["error"]) if "error" in row else f"{show(row['cpu'], 2)} | {show(row['rate'] and row['rate'] * TOKENS, 0)} | {row['tokens'] - row['seen']}") + " |", flush=True)
 
 
 def open_loop(run, server, arguments):

@@ -70,7 +70,6 @@ pub fn report(client: &str, streams: u32, log: &RequestLog) -> io::Result<()> {
         "completed": completed,
         "tokens": tokens,
         "cpu_us_per_token": cpu_us / f64::from(u32::try_from(tokens.max(1)).unwrap_or(u32::MAX)),
-        "tokens_per_second": metrics.throughput.output_token_throughput_per_second,
         "ttft_ms": milliseconds(&metrics.time_to_first_token),
         "itl_ms": milliseconds(&metrics.inter_token_latency),
         "dispatch_delay_ms": milliseconds(&metrics.client.dispatch_delay),

@@ -1,7 +1,7 @@
 //! The loop: waits for sockets and the next due time, reads, sends, keeps the log.
 //!
 //! A place of a closed loop that becomes free is filled at once; requests that are due by the clock are
-//! sent after all sockets that are ready have been read.
+//! sent after a few sockets have been read, however many are ready.
 
 use std::{
     collections::VecDeque,
@@ -58,6 +58,8 @@ const PAUSE_NS: u64 = 1_000_000;
 const LEAST_PAUSE_NS: u64 = 50_000;
 /// A pause is at most this part of a request, for answers that end without warning.
 const PAUSE_PART: u64 = 1000;
+/// Sockets that are read before it is looked again whether a request is due: a thousand take several milliseconds.
+const READ_AT_ONCE: usize = 16;
 /// Requests made ahead where the plan has no concurrency.
 const PREPARED: usize = 64;
 /// Marks the timer among the events.
@@ -172,9 +174,7 @@ impl<'a> Reactor<'a> {
             request_ns: 0,
             log: RequestLog { notes, ..RequestLog::default() },
         };
-        while reactor.prepared.len() < reactor.prepared_ahead && reactor.may_prepare() {
-            reactor.prepare_one()?;
-        }
+        while reactor.prepare_one()? {}
         Ok(reactor)
     }
 
@@ -189,9 +189,7 @@ impl<'a> Reactor<'a> {
             if self.is_over() {
                 break;
             }
-            if self.prepared.len() < self.prepared_ahead && self.may_prepare() {
-                self.prepare_one()?;
-            }
+            self.prepare_one()?;
             self.arm_timer()?;
             self.pause_if_busy();
             events.clear();
@@ -200,8 +198,12 @@ impl<'a> Reactor<'a> {
                 Err(error) => return Err(system("wait for sockets")(error)),
             }
             self.note_wake(events.len());
-            for event in &events {
-                self.on_event(event.data.u64(), event.flags)?;
+            for few in events.chunks(READ_AT_ONCE) {
+                for event in few {
+                    self.on_event(event.data.u64(), event.flags)?;
+                }
+                self.send_due()?;
+                self.prepare_one()?;
             }
         }
         self.cancel_rest();
@@ -507,10 +509,14 @@ impl<'a> Reactor<'a> {
         }
     }
 
-    fn prepare_one(&mut self) -> Result<(), LoadError> {
-        let turn = self.new_session()?;
-        self.prepared.push_back(turn);
-        Ok(())
+    /// Makes one more request ahead; false where there are enough.
+    fn prepare_one(&mut self) -> Result<bool, LoadError> {
+        let is_wanted = self.prepared.len() < self.prepared_ahead && self.may_prepare();
+        if is_wanted {
+            let turn = self.new_session()?;
+            self.prepared.push_back(turn);
+        }
+        Ok(is_wanted)
     }
 
     /// The first turn of the next session.
