@@ -125,7 +125,7 @@ fn json<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use llem_core::{
         backend::Mode,
         event::Phase,
@@ -135,7 +135,8 @@ mod tests {
     use super::*;
     use crate::store::Results;
 
-    fn record(experiment: &str) -> Record {
+    /// A trial that failed.
+    pub(in crate::cluster) fn record(experiment: &str) -> Record {
         let failure = TrialFailure {
             phase: Phase::Load,
             kind: "crash".into(),
