@@ -8,6 +8,8 @@ use llem_core::{
         Calibration, Flag, Lane, Method, Mode, Request, Samples, Series, Settings, Ticks, Verdict,
         Window, baseline, measure,
     },
+    journal,
+    record::{Record, figure, figure_of, figures},
     units::{Seconds, Watts},
 };
 
@@ -17,6 +19,8 @@ const STEP_SAMPLES: &str = include_str!("../../../tests/fixtures/h100/load_step_
 const SERVING: &str = include_str!("../../../tests/fixtures/h100/serving.csv");
 const INSTRUMENTS: &str = include_str!("../../../tests/fixtures/h100/instruments/series.json");
 const WINDOWS: &str = include_str!("../../../tests/fixtures/h100/instruments/windows.csv");
+const CONCURRENCY: &[u8] =
+    include_bytes!("../../../tests/fixtures/h100/vllm-concurrency/journal.jsonl");
 const SERVING_EVENTS: &str = include_str!("../../../tests/fixtures/h100/serving_events.csv");
 
 /// The numbers of a table's rows.
@@ -170,4 +174,27 @@ fn counter_and_samples_agree_within_a_percent_on_idle_steps_and_square_waves() {
         assert!(average.abs() < 0.01, "{name}: {average}");
     }
     assert_eq!(seen, 6);
+}
+
+#[test]
+fn further_scopes_have_figures_of_their_own_and_a_sum_by_its_name_only() {
+    let (entries, _) = journal::lines(CONCURRENCY).expect("it is whole");
+    let record = entries.iter().find_map(|it| serde_json::from_slice::<Record>(it).ok());
+    let record = record.expect("the first trial");
+    let measured = record.measured().expect("it has completed");
+    let found = |name: &str| figure(measured, name).unwrap_or_else(|| panic!("no {name}"));
+    let energy = |scope: &str| found(&format!("{scope}energy_joules"));
+    let apart = energy("") + energy("cpu_package_");
+    assert!((energy("summed_") - apart).abs() < 1e-9 * apart, "{apart} J");
+    assert!(energy("cpu_package_") < 0.1 * energy(""), "the GPU is not in it");
+    let per_token = figure_of("summed_energy_per_output_token").expect("a metric");
+    let ratio = found(per_token) / found("energy_per_output_token_joules");
+    assert!((ratio - apart / energy("")).abs() < 1e-9, "{ratio}");
+    // The processor's part is a model's estimate, and so is any sum with it.
+    let is_estimated =
+        |name: &str| figures(measured).iter().any(|it| it.name == name && it.estimated);
+    assert!(is_estimated("summed_energy_joules") && !is_estimated("energy_joules"));
+    assert!(found("time_per_output_token_p50_seconds") > 0.001);
+    assert_eq!(figure(measured, "gpu_board_energy_joules"), None, "it is `energy_joules`");
+    assert_eq!(figure(measured, "dram_energy_joules"), None, "nothing measured it");
 }

@@ -16,6 +16,9 @@ pub fn figure_of(metric: &str) -> Option<&'static str> {
         ("energy_per_total_token", "energy_per_total_token_joules"),
         ("energy_per_request", "energy_per_request_joules"),
         ("average_power", "average_power_watts"),
+        ("cpu_package_energy_per_output_token", "cpu_package_energy_per_output_token_joules"),
+        ("dram_energy_per_output_token", "dram_energy_per_output_token_joules"),
+        ("summed_energy_per_output_token", "summed_energy_per_output_token_joules"),
         ("output_token_throughput", "output_token_throughput_per_second"),
         ("total_token_throughput", "total_token_throughput_per_second"),
         ("request_throughput", "request_throughput_per_second"),
@@ -61,6 +64,7 @@ pub fn primary_scope(measured: &Measured) -> Option<Scope> {
 pub fn figures(measured: &Measured) -> Vec<Figure> {
     let mut figures = Vec::new();
     energy_figures(measured, &mut figures);
+    other_scopes(measured, &mut figures);
     let seconds: f64 = sum(measured, |it| it.metrics.window_seconds);
     let mut exact = |name: &str, value: Option<f64>| {
         figures.extend(value.filter(|it| it.is_finite()).map(|value| Figure {
@@ -101,6 +105,10 @@ pub fn figures(measured: &Measured) -> Vec<Figure> {
             over(|it| it.metrics.inter_token_latency.as_ref()),
         );
         exact(
+            &format!("time_per_output_token_{name}_seconds"),
+            over(|it| it.metrics.time_per_output_token.as_ref()),
+        );
+        exact(
             &format!("request_latency_{name}_seconds"),
             over(|it| it.metrics.request_latency.as_ref()),
         );
@@ -134,26 +142,80 @@ pub fn figure(measured: &Measured, name: &str) -> Option<f64> {
     figures(measured).into_iter().find(|it| it.name == name).map(|it| it.value)
 }
 
+/// Energy of all windows of a trial.
+#[derive(Clone, Copy)]
+struct Gross {
+    joules: f64,
+    estimated: bool,
+    ranked: bool,
+}
+
+impl Gross {
+    /// Of one scope.
+    fn of(measured: &Measured, scope: Scope) -> Option<Self> {
+        let totals: Vec<_> = measured
+            .windows
+            .iter()
+            .filter_map(|window| window.totals.iter().find(|it| it.scope == scope))
+            .collect();
+        let joules: Option<f64> = totals.iter().map(|it| it.energy_joules.map(Joules::get)).sum();
+        // A window without energy makes the trial's sum wrong, so there is none.
+        let joules = joules.filter(|_| totals.len() == measured.windows.len())?;
+        Some(Self {
+            joules,
+            estimated: totals.iter().any(|it| it.estimated),
+            ranked: totals.iter().all(|it| it.verdict == Verdict::Valid),
+        })
+    }
+
+    fn figure(self, name: &str, value: Option<f64>) -> Option<Figure> {
+        let Self { estimated, ranked, .. } = self;
+        let value = value.filter(|it| it.is_finite())?;
+        Some(Figure { name: name.to_owned(), value, estimated, ranked })
+    }
+}
+
+/// What the headline figures are not about: each further scope under its own name, and the sum of all, which no figure
+/// without `summed` in its name ever is.
+fn other_scopes(measured: &Measured, figures: &mut Vec<Figure>) {
+    let primary = primary_scope(measured);
+    let mut add = |prefix: &str, gross: Gross| {
+        let tokens = sum(measured, output_tokens);
+        let per_token = format!("{prefix}_energy_per_output_token_joules");
+        figures.extend(gross.figure(&format!("{prefix}_energy_joules"), Some(gross.joules)));
+        figures.extend(gross.figure(&per_token, ratio(gross.joules, tokens)));
+    };
+    let named =
+        [(Scope::GpuBoard, "gpu_board"), (Scope::CpuPackage, "cpu_package"), (Scope::Dram, "dram")];
+    let is_there = |scope: Scope| {
+        measured.windows.iter().flat_map(|it| &it.totals).any(|it| it.scope == scope)
+    };
+    let mut all = Vec::new();
+    for (scope, prefix) in named.into_iter().filter(|(scope, _)| is_there(*scope)) {
+        let gross = Gross::of(measured, scope);
+        if let Some(gross) = gross.filter(|_| primary != Some(scope)) {
+            add(prefix, gross);
+        }
+        all.push(gross);
+    }
+    // One scope is no sum, and without one of them the others are not it.
+    if let Some(all) = all.into_iter().collect::<Option<Vec<Gross>>>().filter(|it| it.len() > 1) {
+        add(
+            "summed",
+            Gross {
+                joules: all.iter().map(|it| it.joules).sum(),
+                estimated: all.iter().any(|it| it.estimated),
+                ranked: all.iter().all(|it| it.ranked),
+            },
+        );
+    }
+}
+
 fn energy_figures(measured: &Measured, figures: &mut Vec<Figure>) {
     let Some(scope) = primary_scope(measured) else { return };
-    let totals: Vec<_> = measured
-        .windows
-        .iter()
-        .filter_map(|window| window.totals.iter().find(|it| it.scope == scope))
-        .collect();
-    // A window without energy makes the trial's sum wrong, so there is none.
-    let energy: Option<f64> = totals.iter().map(|it| it.energy_joules.map(Joules::get)).sum();
-    let Some(energy) = energy.filter(|_| totals.len() == measured.windows.len()) else { return };
-    let estimated = totals.iter().any(|it| it.estimated);
-    let ranked = totals.iter().all(|it| it.verdict == Verdict::Valid);
-    let mut push = |name: &str, value: Option<f64>| {
-        figures.extend(value.filter(|it| it.is_finite()).map(|value| Figure {
-            name: name.to_owned(),
-            value,
-            estimated,
-            ranked,
-        }));
-    };
+    let Some(gross) = Gross::of(measured, scope) else { return };
+    let energy = gross.joules;
+    let mut push = |name: &str, value: Option<f64>| figures.extend(gross.figure(name, value));
     push("energy_per_output_token_joules", ratio(energy, sum(measured, output_tokens)));
     push("energy_per_request_joules", ratio(energy, sum(measured, completed)));
     push("energy_per_total_token_joules", total_tokens(measured).and_then(|it| ratio(energy, it)));
