@@ -129,18 +129,21 @@ pub(crate) fn find(options: &MeterOptions, findings: &mut Vec<Finding>) -> Vec<D
     let patience = options.calibration.as_secs_f64().clamp(LIVENESS, PATIENCE);
     let living = |domains| living(domains, patience);
     let (by_perf, perf_denied) = living(perf::domains(sysfs));
-    if !by_perf.is_empty() {
-        findings.push(Finding::good("rapl", format!("{} domains by perf", by_perf.len())));
-        return by_perf;
+    // What perf has of a kind is of all packages, but it does not have each kind on each processor.
+    let lacks = |it: &Domain| by_perf.iter().all(|has| has.kind != it.kind);
+    let rest = powercap::domains(sysfs).into_iter().filter(lacks).collect();
+    let (by_powercap, powercap_denied) = living(rest);
+    for (domains, way) in [(&by_perf, "perf"), (&by_powercap, "powercap")] {
+        let message = format!("{} domains by {way}", domains.len());
+        findings.extend((!domains.is_empty()).then(|| Finding::good("rapl", message)));
     }
-    let (by_powercap, powercap_denied) = living(powercap::domains(sysfs));
-    if !by_powercap.is_empty() {
-        findings.push(Finding::good("rapl", format!("{} domains by powercap", by_powercap.len())));
+    let found = [by_perf, by_powercap].concat();
+    if !found.is_empty() {
         findings.extend(powercap_denied.then(|| {
             let message = "this user may not read all of the processor's energy counters: its figures lack some";
             Finding::warning("rapl", message).with_remedy(permit(sysfs, false))
         }));
-        return by_powercap;
+        return found;
     }
     findings.push(if perf_denied || powercap_denied {
         Finding::warning("rapl", "this user may not read the processor's energy counters")

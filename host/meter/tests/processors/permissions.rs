@@ -5,7 +5,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, thread, time::Duration};
 
-use llem_core::energy::{Instrument, Mode, Request, Settings, measure};
+use llem_core::energy::{Instrument, Mode, Request, Scope, Settings, measure};
 use llem_meter::{Finding, Instruments, Level, now_ns};
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
@@ -83,6 +83,20 @@ fn perf_is_taken_where_it_may_be_and_powercap_where_it_is_refused() {
         let watts = if expected == Instrument::RaplPerf { WATTS } else { 100.0 };
         assert!((power / watts - 1.0).abs() < 0.15, "{power} W, not {watts} W");
     });
+}
+
+#[test]
+fn memory_that_perf_does_not_have_is_taken_from_powercap() {
+    let machine = Machine::new();
+    perf_unit(&machine, SOFTWARE, CLOCK);
+    machine.zone("intel-rapl:0", "package-0");
+    machine.zone("intel-rapl:0:1", "dram");
+    let zones = [("intel-rapl:0", 100, 0), ("intel-rapl:0:1", 20, 0)];
+    let (instruments, findings) = machine.run(&zones, || machine.discover());
+    let found: Vec<_> = instruments.devices().iter().map(|it| (it.scope, it.instrument)).collect();
+    let package = if is_open_to_us() { Instrument::RaplPerf } else { Instrument::RaplPowercap };
+    let expected = [(Scope::CpuPackage, package), (Scope::Dram, Instrument::RaplPowercap)];
+    assert_eq!(found, expected, "{findings:?}");
 }
 
 #[test]
