@@ -8,7 +8,7 @@ mod results;
 
 pub(crate) use journal::{Entry, FORMAT, Journal};
 pub use journal::{Header, JournalError};
-pub(crate) use raw::{Column, Table, read_requests, read_series};
+pub(crate) use raw::{Column, RAW, Table, raw_name, read_requests, read_series};
 pub use raw::{RawError, write_requests, write_series};
 pub use results::ResultsError;
 pub(crate) use results::{Origin, Results};

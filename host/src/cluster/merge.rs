@@ -9,11 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::store::{Entry, Results, ResultsError};
+use crate::store::{Entry, RAW, Results, ResultsError, raw_name};
 use llem_core::record::{Record, TrialId};
-
-/// Directories of raw data; their entries are named after trials.
-const RAW: [&str; 4] = ["logs", "requests", "series", "server"];
 
 /// Merges into one results directory.
 pub(super) struct Merger<'a> {
@@ -84,7 +81,7 @@ impl<'a> Merger<'a> {
             .iter()
             .map(|it| &it.trial)
             .filter(|it| self.again.contains(it))
-            .map(name)
+            .map(raw_name)
             .collect();
         let Some(note) = again.first().map(|it| attempt.join(format!("replaces-{it}"))) else {
             return Ok(());
@@ -95,7 +92,9 @@ impl<'a> Merger<'a> {
         // All at once: there may be as many entries as trials.
         let replaced = self.replaced.get_or_insert_with(|| {
             let (results, mut found) = (self.results.path(), BTreeMap::new());
-            for (trial, entry, _) in raw(results, results, &self.again.iter().map(name).collect()) {
+            for (trial, entry, _) in
+                raw(results, results, &self.again.iter().map(raw_name).collect())
+            {
                 found.entry(trial).or_insert_with(Vec::new).push(entry);
             }
             found
@@ -131,11 +130,7 @@ impl<'a> Merger<'a> {
 
 /// How raw data of trials is called.
 pub(super) fn trial_names(records: &[Record]) -> BTreeSet<String> {
-    records.iter().map(|it| name(&it.trial)).collect()
-}
-
-fn name(trial: &TrialId) -> String {
-    format!("{}-{}", trial.experiment, trial.repeat)
+    records.iter().map(|it| raw_name(&it.trial)).collect()
 }
 
 /// Gives another directory the raw data of these trials as well.

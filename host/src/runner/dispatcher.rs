@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     planning::Planned,
-    store::{Entry, Results, ResultsError, write_requests, write_series},
+    store::{Entry, Results, ResultsError, raw_name, write_requests, write_series},
 };
 
 /// How often a pause looks whether the user wants to stop.
@@ -368,9 +368,9 @@ fn keep(results: &mut Results, result: &TrialResult) -> Result<(), ResultsError>
     if let Some(requests) = &result.requests {
         write_requests(results.path(), trial, requests)?;
     }
-    let TrialId { experiment, repeat } = trial;
     if !result.observed.is_empty() {
-        results.write_json(&format!("server/{experiment}-{repeat}.json"), &result.observed)?;
+        let name = raw_name(trial);
+        results.write_json(&format!("server/{name}.json"), &result.observed)?;
     }
     results.append(&Entry::Record(Box::new(result.record.clone())))
 }

@@ -25,7 +25,7 @@ use super::{
     prepare::Preparation,
     trial::{Bench, Trial},
 };
-use crate::artefacts::Held;
+use crate::{artefacts::Held, store::raw_name};
 
 /// Where an engine runs.
 enum Place {
@@ -121,7 +121,7 @@ impl Engine {
         let mut preparation = Preparation::default();
         let mut index = 0;
         while let Some(step) = plan.steps.get(index).cloned() {
-            let name = format!("{}-{}-{}.log", trial.id.experiment, trial.id.repeat, step.id);
+            let name = format!("{}-{}.log", raw_name(&trial.id), step.id);
             site.log_file = Some(bench.results.join("logs").join(name));
             if let Role::Prepare { produces } = &step.role {
                 preparation.run(&step, produces.as_ref(), trial, bench, &mut site)?;

@@ -50,12 +50,20 @@ pub enum RawError {
     },
 }
 
+/// Directories of raw data; their entries are named after trials.
+pub(crate) const RAW: [&str; 4] = ["logs", "requests", "series", "server"];
+
+/// How raw data of a trial is called, whatever follows: a merge finds it by that.
+pub(crate) fn raw_name(trial: &TrialId) -> String {
+    format!("{}-{}", trial.experiment, trial.repeat)
+}
+
 /// Directory of a trial's energy series.
 fn series_of(results: &Path, trial: &TrialId) -> PathBuf {
-    results.join("series").join(format!("{}-{}", trial.experiment, trial.repeat))
+    results.join("series").join(raw_name(trial))
 }
 
 /// File of a trial's request log.
 fn requests_of(results: &Path, trial: &TrialId) -> PathBuf {
-    results.join("requests").join(format!("{}-{}.parquet", trial.experiment, trial.repeat))
+    results.join("requests").join(raw_name(trial) + ".parquet")
 }

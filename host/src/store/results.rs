@@ -9,7 +9,7 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Entry, Header, Journal, JournalError, RawError};
+use super::{Entry, Header, Journal, JournalError, RAW, RawError};
 
 /// A results directory that this process writes to.
 #[derive(Debug)]
@@ -184,7 +184,7 @@ impl Results {
         let lock = File::create(path.join("lock")).map_err(io(path))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| ResultsError::Locked(path.to_owned()))?;
-        for name in ["logs", "requests", "series", "server"] {
+        for name in RAW {
             fs::create_dir_all(path.join(name)).map_err(io(path))?;
         }
         let (journal, entries) = Journal::open(&path.join(JOURNAL))?;
